@@ -15,3 +15,5 @@ pub mod time;
 
 pub mod field;
 pub mod squeeze;
+
+pub mod query;
