@@ -127,6 +127,11 @@ pub struct Source {
     pub app: String,
     /// The file, as the tailer knew it when it first read it.
     pub path: String,
+    /// How often this file began again before this life of it; part of what the stream's id is made from, and
+    /// kept so that a tailer that lost its memory can find the stream it was reading.
+    pub generation: u32,
+    /// The stream that stood at this path before, when the file was rotated away.
+    pub predecessor: Option<StreamId>,
     pub labels: Vec<(String, String)>,
 }
 
