@@ -16,4 +16,9 @@ pub mod time;
 pub mod field;
 pub mod squeeze;
 
+pub mod bucket;
+pub mod closed;
+pub mod packet;
+pub mod record;
+
 pub mod query;

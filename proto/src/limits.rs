@@ -99,3 +99,9 @@ const _: () =
     assert!(PACKET_BODY_BYTES_MAX + PACKET_HEADER_BYTES_MAX < PACKET_BYTES_MAX, "an incompressible packet fits");
 const _: () = assert!(PACKET_BYTES_MAX < FRAME_BYTES_MAX, "a packet fits a frame");
 const _: () = assert!(PACKET_SOURCES_MAX <= u16::MAX as usize, "a source's index stands in a u16");
+
+/// Runs of one tailer in one bucket: a restart each three tenths of a second for five minutes.
+pub const CLOSED_RUNS_MAX: usize = 1024;
+
+/// Streams of which a closing names losses.
+pub const CLOSED_LOSSES_MAX: usize = 1024;
