@@ -5,12 +5,13 @@
 
 use crate::ids::{Environment, EventId, NodeId, StreamId};
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// How grave a line says it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Level {
     #[default]
@@ -74,7 +75,7 @@ impl FromStr for Level {
 }
 
 /// What else is known about an event; one bit each.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Flags(pub u8);
 
 impl Flags {
@@ -118,7 +119,7 @@ impl fmt::Debug for Flags {
 }
 
 /// Where lines come from: one stream, read as one host and app.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Source {
     pub tailer: NodeId,
     pub environment: Environment,
@@ -195,7 +196,7 @@ pub fn end_of(offset: u64, file_length: u32, flags: Flags) -> u64 {
 }
 
 /// The order of every answer that is sorted by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TimeOrder {
     pub time: Timestamp,
     pub tailer: NodeId,

@@ -4,20 +4,21 @@
 
 use crate::limits::ENVIRONMENT_BYTES_MAX;
 use crate::time::BucketId;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// One process of the cluster, whatever its role. Drawn with its first key and kept when the key changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
 
 /// One start of a tailer. Drawn at random, so that a tailer that lost all it knew never repeats a [`PacketId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
 /// One life of one file on one host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub [u8; 16]);
 
 /// Text that is not the name it should be.
@@ -82,7 +83,8 @@ fn is_lower_hex(text: &str) -> bool {
 
 /// A name that keeps production apart from the rest. The first part of every path on spool, disk and shelf,
 /// so it is a plain file name: lower case letters, digits, `-` and `_`, beginning with a letter or digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Environment(Arc<str>);
 
 impl Environment {
@@ -110,6 +112,20 @@ impl fmt::Debug for Environment {
     }
 }
 
+impl TryFrom<String> for Environment {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<Environment> for String {
+    fn from(environment: Environment) -> Self {
+        environment.0.as_ref().to_owned()
+    }
+}
+
 impl FromStr for Environment {
     type Err = NotAName;
 
@@ -123,7 +139,7 @@ impl FromStr for Environment {
 }
 
 /// What travels, by name. `seq` counts from 0 within the rest, so a missing packet is a missing number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PacketId {
     pub tailer: NodeId,
     pub environment: Environment,
@@ -139,7 +155,7 @@ impl fmt::Display for PacketId {
 }
 
 /// An event, by where it was written. Two events are the same when all of this agrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId {
     pub tailer: NodeId,
     pub stream: StreamId,

@@ -21,4 +21,7 @@ pub mod closed;
 pub mod packet;
 pub mod record;
 
+pub mod codec;
+pub mod message;
+
 pub mod query;

@@ -38,6 +38,7 @@ use crate::limits::{
 use crate::record::{Kind, Record, RecordError, Signature, write};
 use crate::squeeze::{SqueezeError, Squeezer, Stretcher};
 use crate::time::{BucketId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// What a packet says of itself before its body is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct PacketHead {
 }
 
 /// A first and a last moment, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeSpan {
     pub first: Timestamp,
     pub last: Timestamp,
@@ -90,7 +91,7 @@ pub struct PacketStream {
 }
 
 /// The bytes just before an offset, by length and checksum, to know a file again by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailMark {
     pub length: u8,
     pub crc: u32,
@@ -106,7 +107,7 @@ impl TailMark {
 }
 
 /// A contiguous range of a stream's bytes, and what became of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     pub from: u64,
     /// Not included.
@@ -114,7 +115,7 @@ pub struct Extent {
     pub fate: Fate,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
     /// In this packet, as events.
     Kept,

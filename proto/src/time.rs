@@ -4,6 +4,7 @@
 //! width agrees on the bucket; the width is written once where data is kept.
 
 use crate::limits::{BUCKET_SECONDS_MAX, BUCKET_SECONDS_MIN};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub struct Now {
 }
 
 /// Nanoseconds since 1970, UTC. Reaches from 1677 to 2262.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -151,7 +152,7 @@ impl BucketWidth {
 }
 
 /// A span of filing time: unix seconds divided by the width. Written in base 36.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BucketId(pub u64);
 
 impl BucketId {
