@@ -25,3 +25,5 @@ pub mod codec;
 pub mod message;
 
 pub mod query;
+
+pub mod seal;
