@@ -1,0 +1,246 @@
+//! What was typed. Nothing here is checked against the world; [`crate::settings`] and the commands do that.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Collects, keeps and searches the logs of a fleet, without a master.
+#[derive(Debug, Parser)]
+#[command(name = "tailbuck", version, max_term_width = 100)]
+pub struct Typed {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// What to log on stderr: error, warn, info, debug, trace, or a filter such as `buck=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = "TAILBUCK_LOG")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a whole cluster in this process: a tailer, bucks, a porter and the web page
+    Up(Up),
+    /// Find events: exit 0 when something was found, 1 when nothing was, 2 on an error
+    Search(Search),
+    /// Write keys, a roster and a settings file for every node of a fleet
+    Init(Init),
+    /// Make a node's key file; an existing one is never touched
+    Keygen(Keygen),
+    /// Run a tailer
+    Tailer(Node),
+    /// Run a buck
+    Buck(Node),
+    /// Port buckets, and look after what was ported
+    Porter(Porter),
+    /// Run the web page and HTTP API
+    Web(Node),
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Files or globs to follow instead of the logs below /var/log
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<String>,
+
+    /// Where everything is kept; started again it goes on where it was
+    #[arg(long, value_name = "DIR", default_value = "tailbuck-data")]
+    pub data: PathBuf,
+
+    /// How many bucks, 1 to 16
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub bucks: u8,
+
+    /// How long a bucket lasts, such as 10s or 5m; fixed when the data folder is made [default: 1m]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub bucket: Option<Duration>,
+
+    /// Where the page is served; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7700")]
+    pub web: SocketAddr,
+
+    /// Add a lively made-up service to look at
+    #[arg(long)]
+    pub demo: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Search {
+    /// What to find, such as 'error "connection reset" -healthz host:web*'
+    #[arg(value_name = "QUERY")]
+    pub query: String,
+
+    /// From when: now-15m, -15m, RFC 3339, a date or unix time
+    #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true)]
+    pub from: String,
+
+    /// To when, not included
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
+    pub to: String,
+
+    /// At most this many events [default: 1000; with --order file, all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    /// In which order events are printed
+    #[arg(long, value_enum, default_value_t = Order::Oldest)]
+    pub order: Order,
+
+    /// What is printed of each event
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    pub format: Format,
+
+    /// Go on with what arrives from now
+    #[arg(long, conflicts_with_all = ["count", "order"])]
+    pub follow: bool,
+
+    /// Print only how many there are
+    #[arg(long)]
+    pub count: bool,
+
+    /// An environment; more than one may be given [default: all that may be seen]
+    #[arg(long = "env", value_name = "NAME")]
+    pub environments: Vec<String>,
+
+    #[command(flatten)]
+    pub cluster: Cluster,
+}
+
+/// Which cluster is asked.
+#[derive(Clone, Debug, Args)]
+pub struct Cluster {
+    /// The data folder of a running `up`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["web", "config"])]
+    pub data: Option<PathBuf>,
+
+    /// The address of a web, such as http://127.0.0.1:7700
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub web: Option<String>,
+
+    /// A node's settings file that names a web
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// The newest first
+    Newest,
+    /// The oldest first
+    Oldest,
+    /// File by file, each in its own order
+    File,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The lines: their exact bytes when piped, escaped on a terminal
+    Raw,
+    /// One JSON object a line
+    Json,
+    /// The events' ids
+    Id,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where the bucks will listen
+    #[arg(long, value_name = "ADDR,...", value_delimiter = ',', required = true)]
+    pub bucks: Vec<SocketAddr>,
+
+    /// Names of the hosts that run a tailer
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',', default_value = "host-1")]
+    pub tailers: Vec<String>,
+
+    /// Where porters will listen; more than one may run
+    #[arg(long, value_name = "ADDR,...", value_delimiter = ',', default_value = "127.0.0.1:7720")]
+    pub porters: Vec<SocketAddr>,
+
+    /// Where the page is served
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7700")]
+    pub web: SocketAddr,
+
+    /// What tailers follow until their settings say otherwise
+    #[arg(long, value_name = "GLOB,...", value_delimiter = ',', default_value = "/var/log/**/*.log,/var/log/syslog,/var/log/messages")]
+    pub paths: Vec<String>,
+
+    /// The environment of all of them
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub environment: String,
+
+    /// How long a bucket lasts
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "5m")]
+    pub bucket: Duration,
+
+    /// A new folder; one folder a node is made in it
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// The key file to make
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Node {
+    /// The node's settings
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Porter {
+    #[command(subcommand)]
+    pub command: PorterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PorterCommand {
+    /// Port buckets until told to stop
+    Run(Node),
+}
+
+/// `90`, `90s`, `5m`, `2h`, `1d`.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(format!("{text:?} is no span of time; 10s, 5m and 1h are")),
+    };
+    let count: u64 = digits.parse().map_err(|_| format!("{text:?} is no span of time; 10s, 5m and 1h are"))?;
+    Ok(Duration::from_secs(count.saturating_mul(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_whole_command_line_holds_together() {
+        Typed::command().debug_assert();
+    }
+
+    #[test]
+    fn a_span_has_a_unit_or_is_seconds() {
+        for (text, seconds) in [("90", 90), ("10s", 10), ("5m", 300), ("2h", 7200), ("1d", 86_400)] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in ["", "m", "5w", "-5s", "1.5h", "5 m"] {
+            assert!(span(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_may_begin_with_a_minus() {
+        let typed = Typed::try_parse_from(["tailbuck", "search", "x", "--from", "-15m", "--to", "-1m"]);
+        let Ok(Typed { command: Command::Search(search), .. }) = typed else { panic!("{typed:?}") };
+        assert_eq!((search.from.as_str(), search.to.as_str()), ("-15m", "-1m"));
+    }
+}

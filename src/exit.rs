@@ -1,0 +1,34 @@
+//! What a run comes to: found, nothing, or an error, as exit codes 0, 1 and 2.
+
+use std::process::ExitCode;
+
+/// How a command that did what it was told came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// A search that found nothing.
+    Nothing,
+}
+
+/// The exit code; an error is said on stderr in one line. A reader that went away is no error.
+pub fn code(result: anyhow::Result<Outcome>) -> ExitCode {
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Nothing) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a run says why it failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("tailbuck: {error:#}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_pipe))
+}
