@@ -3,6 +3,7 @@
 //! Speaks HTTP/1.1 in clear to a web that is most often on this machine; follows no redirects and keeps no
 //! connection. What it reads is bounded: a head of 64 KiB, a line of 16 MiB.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -26,6 +27,12 @@ enum Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Web {
     authority: String,
+}
+
+impl fmt::Display for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
 }
 
 impl Web {
