@@ -68,6 +68,9 @@ pub const QUERY_TERMS_MAX: usize = 256;
 /// See [`QUERY_TERMS_MAX`].
 pub const QUERY_DEPTH_MAX: usize = 32;
 
+/// Regexes and words with wildcards in a query: each may hold [`REGEX_PROGRAM_BYTES_MAX`] twice.
+pub const QUERY_PATTERNS_MAX: usize = 32;
+
 /// A regex pattern's text, and the size of its compiled program and lazy automaton.
 pub const REGEX_BYTES_MAX: usize = 1024;
 /// See [`REGEX_BYTES_MAX`].

@@ -3,7 +3,7 @@
 //! The parser makes it, [`super::Query::matches`] gives it its one meaning, planners read it to know which
 //! pages can hold a match. Text that is not exact is stored folded to ASCII lower case.
 
-use std::fmt;
+use super::pattern::Pattern;
 
 /// A test on one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,34 +30,6 @@ pub struct Text {
     pub bytes: Vec<u8>,
     /// Case matters.
     pub exact: bool,
-}
-
-/// A regular expression, compiled; linear in the line.
-#[derive(Clone)]
-pub struct Pattern {
-    /// As `regex` reads it, without flags.
-    pub source: String,
-    pub ignore_case: bool,
-    pub(super) regex: regex::bytes::Regex,
-}
-
-impl Pattern {
-    #[must_use]
-    pub fn is_match(&self, bytes: &[u8]) -> bool {
-        self.regex.is_match(bytes)
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.source == other.source && self.ignore_case == other.ignore_case
-    }
-}
-
-impl fmt::Debug for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/{}/{}", self.source, if self.ignore_case { "i" } else { "" })
-    }
 }
 
 /// What a field term looks at.
@@ -93,4 +65,54 @@ pub enum Order {
     AtMost,
     More,
     Less,
+}
+
+impl Expr {
+    /// All of these; `None` of none. Keeps the promises on [`Self::And`].
+    #[must_use]
+    pub fn all(exprs: Vec<Self>) -> Option<Self> {
+        let asked = !exprs.is_empty();
+        let flat = exprs.into_iter().flat_map(|expr| match expr {
+            Self::And(all) => all,
+            Self::Everything => Vec::new(),
+            other => vec![other],
+        });
+        let mut all: Vec<Self> = flat.collect();
+        match all.len() {
+            0 => asked.then_some(Self::Everything),
+            1 => all.pop(),
+            _ => Some(Self::And(all)),
+        }
+    }
+
+    /// Any of these; `None` of none. Keeps the promises on [`Self::Or`].
+    #[must_use]
+    pub fn any(exprs: Vec<Self>) -> Option<Self> {
+        if exprs.contains(&Self::Everything) {
+            return Some(Self::Everything);
+        }
+        let flat = exprs.into_iter().flat_map(|expr| match expr {
+            Self::Or(any) => any,
+            other => vec![other],
+        });
+        let mut any: Vec<Self> = flat.collect();
+        if any.len() > 1 { Some(Self::Or(any)) } else { any.pop() }
+    }
+
+    /// Twice is not at all.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+}
+
+impl Text {
+    /// Folds to ASCII lower case unless `exact`.
+    #[must_use]
+    pub fn new(bytes: &[u8], exact: bool) -> Self {
+        Self { bytes: if exact { bytes.to_vec() } else { bytes.to_ascii_lowercase() }, exact }
+    }
 }
