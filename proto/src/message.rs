@@ -23,6 +23,7 @@ use crate::ids::{Environment, EventId, NodeId, PacketId, RunId, StreamId};
 use crate::packet::{TailMark, TimeSpan};
 use crate::time::{BucketId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
@@ -284,6 +285,20 @@ pub enum SearchOrder {
     Oldest,
     /// By tailer, stream and offset: as the files have it.
     File,
+}
+
+impl SearchOrder {
+    /// Which of two events comes first in an answer of this order. Newest is oldest read backwards, names and
+    /// offsets too, so that an answer can be turned around.
+    #[must_use]
+    pub fn compare(self, one: &TimeOrder, other: &TimeOrder) -> Ordering {
+        let place = |at: &TimeOrder| (at.tailer, at.stream, at.offset);
+        match self {
+            Self::Newest => other.cmp(one),
+            Self::Oldest => one.cmp(other),
+            Self::File => place(one).cmp(&place(other)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
