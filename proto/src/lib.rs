@@ -26,4 +26,5 @@ pub mod message;
 
 pub mod query;
 
+pub mod roster;
 pub mod seal;
