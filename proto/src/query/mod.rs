@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `parse` holds the grammar, `scan` the exact ends of tokens, `matcher` what fits. Time is never part of a
-//! query's text.
+//! query's text; `when` reads it.
 
 mod doubt;
 mod expr;
@@ -26,6 +26,8 @@ mod scan;
 mod span;
 mod value;
 
+mod when;
+
 mod display;
 
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub use expr::{Expr, Field, Order, Test, Text};
 pub use parse::parse_with_spans;
 pub use pattern::{BadPattern, Pattern};
 pub use span::{ParseError, Parsed, Span, SpanKind, Warning};
+pub use when::{BadTime, TimeRange, read_time};
 
 use crate::event::{Event, Source};
 use matcher::Node;
