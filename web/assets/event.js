@@ -1,0 +1,149 @@
+//! One event opened: its whole line, its fields, and what can be done with it; and the lines around it in its file.
+
+import { json } from './api.js';
+import { inRow, visible } from './clean.js';
+import { button, copy, count, el, fill } from './dom.js';
+import { onChoice, prefs } from './prefs.js';
+import { fieldTerm } from './query.js';
+import { draw, make } from './row.js';
+import { full, rfc3339 } from './time.js';
+import { go, shareable } from './url.js';
+import { List } from './vlist.js';
+
+const LONG = 32_768;
+
+/** What an event's line is copied as: its bytes, nothing added. */
+export const copyLine = (event) => copy(event.m, 'line');
+export const copyJson = (event) => copy(JSON.stringify(event), 'event');
+export const copyLink = (event) => copy(shareable('context', { id: event.id }), 'link');
+export const openContext = (event) => go('context', { id: event.id });
+
+function wholeLine(event) {
+  const pre = el('pre', { class: 'whole', text: visible(event.m.slice(0, LONG)) });
+  if (event.m.length <= LONG) return pre;
+  const rest = button(`Show all ${count(event.m.length)} characters`, () => {
+    pre.textContent = visible(event.m);
+    rest.remove();
+  }, { class: 'link' });
+  return el('div', null, pre, rest);
+}
+
+function fieldsOf(event) {
+  const place = event.p === undefined ? null : `${event.p}${event.o === undefined ? '' : ` @ ${count(event.o)}`}`;
+  const fields = [
+    ['time', prefs.utc ? full(event.t, true) : `${full(event.t, false)}  ·  ${full(event.t, true)}`],
+    ['host', event.h, 'host', event.h],
+    ['app', event.a, 'app', event.a],
+    ['level', event.l, 'level', event.l],
+    ['file', place, 'file', event.p],
+    ['copies', event.c?.length ? event.c.join(', ') : null],
+    ['id', event.id],
+  ];
+  for (const [name, value] of Object.entries(event.f ?? {})) {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    fields.push([name, text, name.startsWith('@') ? name : null, text]);
+  }
+  return fields.filter(([, shown]) => shown !== undefined && shown !== null && shown !== '');
+}
+
+/** The panel below an opened row. `onTerm(name, value, not)` filters; without it there is nothing to filter. */
+export function panel(event, onTerm) {
+  const tools = el('div', { class: 'tools' },
+    event.p === undefined && event.o === undefined ? null : button('Lines around it', () => openContext(event), { class: 'primary' }),
+    button('Copy line', () => copyLine(event)),
+    button('Copy JSON', () => copyJson(event)),
+    button('Copy link', () => copyLink(event)));
+  const rows = fieldsOf(event).map(([name, shown, field, value]) => {
+    const pair = field && onTerm
+      ? [button('+', () => onTerm(field, value, false), { 'aria-label': `Only ${fieldTerm(field, value)}`, title: 'Only these' }),
+        button('−', () => onTerm(field, value, true), { 'aria-label': `Without ${fieldTerm(field, value)}`, title: 'Without these' })]
+      : [];
+    return el('div', { class: 'field' }, el('dt', { text: inRow(name) }), el('dd', null, el('span', { class: 'value', text: visible(shown) }), ...pair));
+  });
+  const cell = el('div', { role: 'gridcell' }, tools, wholeLine(event), el('dl', { class: 'fields' }, ...rows));
+  return el('div', { class: 'panel', role: 'row' }, cell);
+}
+
+/** The lines that stand before and after one event in its file, by offset, whatever their times say. */
+export class ContextPage {
+  constructor() {
+    this.title = el('h1', { class: 'context-title' });
+    this.notice = el('div', { class: 'blank', hidden: true });
+    this.list = new List('Lines around one event', {
+      make,
+      draw: (node, event) => {
+        draw(node, event, { utc: prefs.utc, withDay: true, wrap: false, marks: [] });
+        node.classList.toggle('wanted', event.id === this.id);
+      },
+      find: (event) => this.list.rows.indexOf(event),
+      onOpen: (index) => this.open(index),
+    });
+    const back = button('← Back', () => history.back(), { class: 'link' });
+    this.older = button('50 more before', () => this.more(50, 0));
+    this.newer = button('50 more after', () => this.more(0, 50));
+    this.node = el('section', { class: 'page context' },
+      el('div', { class: 'bar' }, back, this.title, el('span', { class: 'grow' }), this.older, this.newer), this.notice, this.list.node);
+    this.actions = {
+      down: () => this.list.step(1), up: () => this.list.step(-1), open: () => this.open(this.list.cursor),
+      first: () => this.list.pick(0), last: () => this.list.pick(this.list.rows.length - 1),
+      pageDown: () => this.list.page(1), pageUp: () => this.list.page(-1), escape: () => history.back(),
+      copyLine: () => this.withCursor(copyLine), copyJson: () => this.withCursor(copyJson), link: () => this.withCursor(copyLink),
+    };
+    onChoice((name) => { if (name === 'utc') this.list.redraw(); });
+  }
+
+  withCursor(act) {
+    const event = this.list.rows[this.list.cursor];
+    if (event) act(event);
+  }
+
+  show({ id }) {
+    if (id === this.id && this.list.rows.length) return;
+    Object.assign(this, { id, before: 50, after: 50 });
+    this.list.reset([]);
+    this.load();
+  }
+
+  more(before, after) {
+    this.before += before;
+    this.after += after;
+    this.load();
+  }
+
+  async load() {
+    const id = this.id;
+    this.say('Reading the file’s lines…');
+    try {
+      const answer = await json('context', { id, before: this.before, after: this.after });
+      if (id === this.id) this.take(answer);
+    } catch (error) {
+      this.say(error.message, button('Try again', () => this.load(), { class: 'primary' }));
+    }
+  }
+
+  say(text, ...more) {
+    this.notice.hidden = !text || (this.list.rows.length > 0 && !more.length);
+    fill(this.notice, el('p', { text }), ...more);
+  }
+
+  take({ before = [], event, after = [] }) {
+    const rows = [...before, event, ...after].filter(Boolean);
+    if (!event) return this.say('This event is not here any more, or not yet.');
+    this.list.reset(rows);
+    this.list.pick(before.length, true);
+    this.list.setTop(Math.max(0, (before.length - 8) * this.list.height));
+    this.title.textContent = `${inRow(event.h ?? '')} ${inRow(event.p ?? '')}`;
+    this.title.title = rfc3339(event.t);
+    this.older.disabled = before.length < this.before;
+    this.newer.disabled = after.length < this.after;
+    this.say('');
+    return null;
+  }
+
+  open(index) {
+    const event = this.list.rows[index];
+    if (!event) return;
+    if (this.list.openRow === event) this.list.close();
+    else this.list.open(index, panel(event, null));
+  }
+}
