@@ -18,8 +18,10 @@ mod finder;
 mod head;
 mod json;
 mod line_field;
+mod literals;
 mod logfmt;
 mod matcher;
+mod need;
 mod parse;
 mod pattern;
 mod scan;
@@ -34,6 +36,7 @@ mod display;
 mod tests;
 
 pub use expr::{Expr, Field, Order, Test, Text};
+pub use need::Need;
 pub use parse::parse_with_spans;
 pub use pattern::{BadPattern, Pattern};
 pub use span::{ParseError, Parsed, Span, SpanKind, Warning};

@@ -217,6 +217,7 @@ proptest! {
         if let Some(decided) = query.of_source(&source) {
             prop_assert_eq!(query.matches(&event), decided, "{}", query);
         }
+        prop_assert!(!query.matches(&event) || query.need().is_met_by(&line.to_ascii_lowercase()), "{}", query);
         for mark in query.highlight(&line) {
             prop_assert!(mark.start < mark.end && line.get(mark).is_some());
         }

@@ -1,0 +1,159 @@
+//! What a line must hold to fit a regular expression, read off its syntax.
+//!
+//! Goes through the expression once. Small sets of strings are kept whole and grown over what follows, so that
+//! `err(or|ors)` is two strings and not three; where a set grows too large, or anything may stand, the strings so
+//! far become a need and the next begin. The only file that names the crate regex-syntax.
+
+use super::need::Need;
+use super::pattern::Pattern;
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+use std::collections::BTreeSet;
+
+/// Strings in a set: more look-ups cost more than the pages they save.
+const STRINGS_MAX: usize = 8;
+
+/// Bytes in a string: its first dozen grams decide.
+const STRING_BYTES_MAX: usize = 64;
+
+/// What every line that fits must hold.
+pub(super) fn of_pattern(pattern: &Pattern) -> Need {
+    let parse = |unicode: bool| {
+        let mut builder = ParserBuilder::new();
+        builder.unicode(unicode).utf8(false).case_insensitive(pattern.ignore_case);
+        builder.build().parse(&pattern.source).ok()
+    };
+    // In the same order as it was compiled, so that the same reading is taken.
+    parse(false).or_else(|| parse(true)).map_or(Need::Anything, |hir| of_hir(&hir).into_need())
+}
+
+/// What is known of all that a part of the expression matches.
+enum Known {
+    /// It is one of these, folded.
+    OneOf(BTreeSet<Vec<u8>>),
+    /// It holds this.
+    Holds(Need),
+}
+
+impl Known {
+    fn nothing() -> Self {
+        Self::OneOf([Vec::new()].into())
+    }
+
+    fn into_need(self) -> Need {
+        match self {
+            Self::OneOf(strings) => Need::any(strings.iter().map(|string| Need::bytes(string))),
+            Self::Holds(need) => need,
+        }
+    }
+}
+
+fn of_hir(hir: &Hir) -> Known {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Known::nothing(),
+        HirKind::Literal(literal) => Known::OneOf([literal.0.to_ascii_lowercase()].into()),
+        HirKind::Class(class) => of_class(class).map_or(Known::Holds(Need::Anything), Known::OneOf),
+        HirKind::Repetition(repetition) => of_repetition(repetition),
+        HirKind::Capture(capture) => of_hir(&capture.sub),
+        HirKind::Concat(parts) => of_concat(parts.iter().map(of_hir)),
+        HirKind::Alternation(parts) => of_alternation(parts.iter().map(of_hir).collect()),
+    }
+}
+
+/// The few strings a class stands for; `None` when they are many. Letters in both cases are one.
+fn of_class(class: &Class) -> Option<BTreeSet<Vec<u8>>> {
+    let mut strings = BTreeSet::new();
+    let mut add = |string: &[u8]| {
+        strings.insert(string.to_ascii_lowercase());
+        (strings.len() <= STRINGS_MAX / 2).then_some(())
+    };
+    match class {
+        Class::Bytes(class) => {
+            for byte in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
+                add(&[byte])?;
+            }
+        }
+        Class::Unicode(class) => {
+            for letter in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
+                add(letter.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+    }
+    Some(strings)
+}
+
+fn of_repetition(repetition: &Repetition) -> Known {
+    let part = of_hir(&repetition.sub);
+    match (repetition.min, repetition.max, part) {
+        (0, Some(1), Known::OneOf(mut strings)) if strings.len() < STRINGS_MAX => {
+            strings.insert(Vec::new());
+            Known::OneOf(strings)
+        }
+        (0, Some(0), _) => Known::nothing(),
+        (0, ..) => Known::Holds(Need::Anything),
+        (min, max, Known::OneOf(strings)) => repeated(&strings, min, max),
+        (_, _, holds) => holds,
+    }
+}
+
+/// At least once. What stands after the first `min` times is not known to be there.
+fn repeated(strings: &BTreeSet<Vec<u8>>, min: u32, max: Option<u32>) -> Known {
+    let mut grown = strings.clone();
+    for _ in 1..min {
+        match joined(&grown, strings) {
+            Some(longer) => grown = longer,
+            None => return Known::Holds(Known::OneOf(grown).into_need()),
+        }
+    }
+    let known = Known::OneOf(grown);
+    if max == Some(min) { known } else { Known::Holds(known.into_need()) }
+}
+
+fn of_concat(parts: impl Iterator<Item = Known>) -> Known {
+    let mut needs = Vec::new();
+    let mut so_far: BTreeSet<Vec<u8>> = [Vec::new()].into();
+    let mut is_whole = true;
+    for part in parts {
+        let next = match part {
+            Known::OneOf(strings) => match joined(&so_far, &strings) {
+                Some(longer) => {
+                    so_far = longer;
+                    continue;
+                }
+                None => strings,
+            },
+            Known::Holds(need) => {
+                needs.push(need);
+                [Vec::new()].into()
+            }
+        };
+        is_whole = false;
+        needs.push(Known::OneOf(std::mem::replace(&mut so_far, next)).into_need());
+    }
+    if is_whole {
+        return Known::OneOf(so_far);
+    }
+    needs.push(Known::OneOf(so_far).into_need());
+    Known::Holds(Need::all(needs))
+}
+
+fn of_alternation(parts: Vec<Known>) -> Known {
+    let strings: Option<BTreeSet<Vec<u8>>> = parts.iter().try_fold(BTreeSet::new(), |mut strings, part| match part {
+        Known::OneOf(more) if strings.len() + more.len() <= STRINGS_MAX => {
+            strings.extend(more.iter().cloned());
+            Some(strings)
+        }
+        _ => None,
+    });
+    strings.map_or_else(|| Known::Holds(Need::any(parts.into_iter().map(Known::into_need))), Known::OneOf)
+}
+
+/// Each of the first before each of the second; `None` when that is too many or too long.
+fn joined(first: &BTreeSet<Vec<u8>>, second: &BTreeSet<Vec<u8>>) -> Option<BTreeSet<Vec<u8>>> {
+    if first.len() * second.len() > STRINGS_MAX {
+        return None;
+    }
+    let pairs = first.iter().flat_map(|start| second.iter().map(move |end| [start.as_slice(), end].concat()));
+    let joined: BTreeSet<Vec<u8>> = pairs.collect();
+    joined.iter().all(|string| string.len() <= STRING_BYTES_MAX).then_some(joined)
+}
