@@ -17,6 +17,7 @@ fn in_value(value: &[u8], path: &[String], depth_left: usize, fits: &mut dyn FnM
         (Some(b'['), Some(depth_left)) => Elements::of(value).any(|element| in_value(element, path, depth_left, fits)),
         (Some(b'{'), Some(depth_left)) if !path.is_empty() => Members::of(value)
             .any(|(key, member)| path_after(path, key).is_some_and(|path| in_value(member, path, depth_left, fits))),
+        (Some(b'['), None) => false,
         (Some(b'"'), _) if path.is_empty() => fits_string(value, fits),
         _ => path.is_empty() && fits(value),
     }
