@@ -161,7 +161,12 @@ pub struct Init {
     pub web: SocketAddr,
 
     /// What tailers follow until their settings say otherwise
-    #[arg(long, value_name = "GLOB,...", value_delimiter = ',', default_value = "/var/log/**/*.log,/var/log/syslog,/var/log/messages")]
+    #[arg(
+        long,
+        value_name = "GLOB,...",
+        value_delimiter = ',',
+        default_value = "/var/log/**/*.log,/var/log/syslog,/var/log/messages"
+    )]
     pub paths: Vec<String>,
 
     /// The environment of all of them

@@ -223,8 +223,9 @@ mod tests {
 
     #[test]
     fn lines_come_out_of_any_chunks() {
-        let chunked =
-            served(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5;x\r\n\ntwo\n\r\n1\r\n3\r\n0\r\n\r\n");
+        let chunked = served(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5;x\r\n\ntwo\n\r\n1\r\n3\r\n0\r\n\r\n",
+        );
         assert_eq!(chunked.expect("read"), (200, vec![b"one".to_vec(), b"two".to_vec(), b"3".to_vec()]));
         let plain = served(b"HTTP/1.1 404 Not Found\r\nA: b\r\n\r\nno\nsuch");
         assert_eq!(plain.expect("read"), (404, vec![b"no".to_vec(), b"such".to_vec()]));

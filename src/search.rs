@@ -35,8 +35,9 @@ fn find_web(cluster: &Cluster) -> anyhow::Result<Web> {
     } else {
         let folder = cluster.data.as_deref().unwrap_or(Path::new("tailbuck-data"));
         let path = folder.join(WEB_URL_FILE);
-        std::fs::read_to_string(&path)
-            .with_context(|| format!("{}: is `tailbuck up` running there? --data, --web and --config name another", path.display()))?
+        std::fs::read_to_string(&path).with_context(|| {
+            format!("{}: is `tailbuck up` running there? --data, --web and --config name another", path.display())
+        })?
     };
     Web::parse(url.trim()).map_err(anyhow::Error::msg)
 }

@@ -108,7 +108,8 @@ impl Settings {
 
     fn parse(path: &Path, text: &str) -> Result<Self, BadSettings> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+            let line =
+                error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
             BadSettings::new(path, line, error.message().trim_end())
         })
     }
@@ -138,7 +139,11 @@ mod tests {
     #[test]
     fn a_complaint_names_its_line() {
         let unknown = "keys = \"k\"\nroster = \"r\"\ndata = \"d\"\n\n[buck]\nlisten = \"127.0.0.1:1\"\ncolour = 7\n";
-        assert!(complaint(unknown).starts_with("settings a.toml line 7: unknown field `colour`"), "{}", complaint(unknown));
+        assert!(
+            complaint(unknown).starts_with("settings a.toml line 7: unknown field `colour`"),
+            "{}",
+            complaint(unknown)
+        );
         let port = "keys = \"k\"\nroster = \"r\"\ndata = \"d\"\n[web]\nlisten = \"127.0.0.1:port\"\n";
         assert!(complaint(port).starts_with("settings a.toml line 5: "), "{}", complaint(port));
         assert!(complaint("keys = 7").starts_with("settings a.toml line 1: "), "{}", complaint("keys = 7"));

@@ -1,3 +1,11 @@
-//! Being built.
+//! The whole cluster on virtual time, network and disks.
+//!
+//! Production machines run unchanged; only their hands are others. One seed is one story: everything drawn comes
+//! from it, so a run that went wrong is replayed by its number.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small numbers"))]
+
+pub mod disk;
+pub mod hosts;
+pub mod net;
+pub mod timeline;
