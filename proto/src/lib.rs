@@ -28,6 +28,3 @@ pub mod query;
 
 pub mod roster;
 pub mod seal;
-
-#[cfg(feature = "io")]
-pub mod io;

@@ -1,0 +1,282 @@
+//! From the spool to the bucks.
+//!
+//! A record is sent when it is in the spool, not before. What finds no room in flight, or no buck, lies there and
+//! is read again when there is one; nothing is held in memory because the network is down.
+
+use super::{Asked, Machine, Stage, Writing, Written};
+use crate::action::{Action, Ticket, Trouble, Warning};
+use crate::fill::Fill;
+use crate::flight::{Exchange, Outcome, RecordNumber, Step};
+use crate::spool::{Item, Place};
+use proto::ids::NodeId;
+use proto::message::{Answer, PutAnswer, PutOutcome};
+use proto::time::{Now, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a disk that said no is asked again.
+const APPEND_AGAIN: Duration = Duration::from_secs(1);
+/// How often records that found no buck are looked at again.
+const WAITING_AGAIN: Duration = Duration::from_millis(200);
+/// Waiting records that are looked at in one go for one whose bucks have come back.
+const WAITING_LOOKED_AT: usize = 64;
+/// How long lines gather at most while something is in flight.
+const GATHER: Duration = Duration::from_millis(200);
+/// The same while no buck can be reached: nobody waits for them, and each packet costs a place in the index.
+const GATHER_ALONE: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// Packets go when nothing is on its way: quick when idle, full under load.
+    pub(super) fn settle_fills(&mut self, now: Now) {
+        let stopping = matches!(self.stage, Stage::Stopping { .. });
+        let alone = !self.any_buck_healthy(now);
+        let idle = self.flight.is_empty() && self.writing.is_empty() && !self.files.any_ready() && self.reads == 0;
+        let mut finished = Vec::new();
+        for fill in self.fills.values_mut() {
+            let Some(began) = fill.began() else { continue };
+            let gathered = began + if alone { GATHER_ALONE } else { GATHER } <= now.mono;
+            if stopping || gathered || idle && !alone || fill.is_full() {
+                finished.extend(fill.finish(&mut self.squeezer, &self.sign));
+            }
+        }
+        for filled in finished {
+            self.write_packet(filled);
+        }
+    }
+
+    pub(super) fn fills_due(&self) -> Option<Duration> {
+        let gather = if self.any_buck_healthy(self.latest) { GATHER } else { GATHER_ALONE };
+        self.fills.values().filter_map(Fill::began).map(|began| began + gather).min()
+    }
+
+    pub(super) fn write(&mut self, place: Place, bytes: Arc<[u8]>, what: Written) {
+        let ticket = self.ticket();
+        if self.spool_trouble.is_none() {
+            self.act(Action::AppendSpool { ticket, place: place.clone(), bytes: Arc::clone(&bytes) });
+        }
+        self.writing.push_back(Writing { ticket, place, what, bytes });
+    }
+
+    pub(super) fn spooled(&mut self, now: Now, ticket: Ticket, at: Result<u64, Trouble>) {
+        let Some(front) = self.writing.front().filter(|front| front.ticket == ticket) else { return };
+        match at {
+            Err(why) => {
+                let said = self.spool_trouble.replace(why).is_some();
+                self.due.append = now.mono + APPEND_AGAIN;
+                if !said {
+                    self.warn(Warning::Spool { why });
+                }
+            }
+            Ok(at) => {
+                let length = u32::try_from(front.bytes.len()).unwrap_or(u32::MAX);
+                let Some(writing) = self.writing.pop_front() else { return };
+                let again = self.spool_trouble.take().is_some();
+                self.in_spool(now, writing, at, length);
+                if again {
+                    self.append_again();
+                }
+            }
+        }
+    }
+
+    /// After trouble everything that was to be written is written, under new tickets.
+    fn append_again(&mut self) {
+        for index in 0..self.writing.len() {
+            let ticket = self.ticket();
+            let Some(writing) = self.writing.get_mut(index) else { break };
+            writing.ticket = ticket;
+            let append =
+                Action::AppendSpool { ticket, place: writing.place.clone(), bytes: Arc::clone(&writing.bytes) };
+            self.act(append);
+        }
+    }
+
+    /// A record is in the spool: its lines are safe from this process, and it may be sent.
+    fn in_spool(&mut self, now: Now, writing: Writing, at: u64, length: u32) {
+        let Writing { place, what, bytes, .. } = writing;
+        let (item, filed) = match what {
+            Written::Packet(filled) => {
+                self.counters.packet_bytes += u64::from(length);
+                for (stream, mark) in &filled.ends {
+                    self.kept(*stream, *mark);
+                }
+                (Item::Packet { run: filled.id.run, seq: filled.id.seq }, filled.filed.first)
+            }
+            Written::Closing => (Item::Closing, Timestamp::default()),
+        };
+        let number = self.spool.add(&place, item, at, length, filed);
+        if self.flight.has_room() && self.any_buck_healthy(now) {
+            self.spool.take(number);
+            self.launch(now, number, bytes, Vec::new());
+        }
+    }
+
+    /// The spool has a stream up to here.
+    fn kept(&mut self, stream: proto::ids::StreamId, mark: crate::follow::Mark) {
+        let Some(number) = self.files.of_stream(stream) else { return };
+        let Some(file) = self.files.get_mut(number) else { return };
+        if file.kept.offset <= mark.offset {
+            file.kept = mark;
+            self.changed.insert(number);
+        }
+    }
+
+    pub(super) fn launch(&mut self, now: Now, number: RecordNumber, record: Arc<[u8]>, kept: Vec<NodeId>) {
+        let steps = self.flight.launch(now.mono, number, record, kept, &mut self.pick);
+        self.take_steps(now, steps);
+    }
+
+    fn take_steps(&mut self, now: Now, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Put { exchange, buck, record } => self.act(Action::Put { exchange, buck, record }),
+                Step::Arrived(number) => self.has_arrived(now, number),
+                Step::Stranded(number, kept) => self.is_stranded(now, number, kept),
+                Step::Spurned(number) => {
+                    self.idle_closings.remove(&number);
+                    self.spool.lost(number);
+                }
+            }
+        }
+    }
+
+    fn has_arrived(&mut self, now: Now, number: RecordNumber) {
+        self.last_arrival = now.mono;
+        self.counters.arrived += 1;
+        if self.idle_closings.remove(&number).is_none() {
+            self.spool.arrived(number);
+        }
+    }
+
+    fn is_stranded(&mut self, now: Now, number: RecordNumber, kept: Vec<NodeId>) {
+        self.counters.stranded += 1;
+        self.due.waiting = self.due.waiting.max(now.mono + WAITING_AGAIN);
+        if self.idle_closings.contains_key(&number) {
+            self.idle_stranded.push(number);
+        } else {
+            self.spool.stranded(number, kept);
+        }
+    }
+
+    pub(super) fn settle_flight(&mut self, now: Now) {
+        if self.flight.next_timeout().is_some_and(|at| at <= now.mono) {
+            let steps = self.flight.on_timeout(now.mono, &mut self.pick);
+            self.counters.hedges += steps.iter().filter(|step| matches!(step, Step::Put { .. })).count() as u64;
+            self.take_steps(now, steps);
+        }
+        if self.spool_trouble.is_some() && self.due.append <= now.mono {
+            self.due.append = now.mono + APPEND_AGAIN;
+            let ticket = self.ticket();
+            if let Some(front) = self.writing.front_mut() {
+                front.ticket = ticket;
+                let (place, bytes) = (front.place.clone(), Arc::clone(&front.bytes));
+                self.act(Action::AppendSpool { ticket, place, bytes });
+            } else {
+                self.spool_trouble = None;
+            }
+        }
+    }
+
+    /// Records that wait in the spool are fetched, oldest first, while there is much room in flight.
+    pub(super) fn settle_waiting(&mut self, now: Now) {
+        if self.due.waiting > now.mono || matches!(self.stage, Stage::New) {
+            return;
+        }
+        for number in std::mem::take(&mut self.idle_stranded) {
+            self.launch_idle(now, number);
+        }
+        if self.unspooling.is_some() || !self.flight.has_much_room() || !self.any_buck_healthy(now) {
+            return;
+        }
+        let Some(number) = self.next_launchable(now) else { return };
+        let Some(record) = self.spool.take(number) else { return };
+        let ticket = self.ticket();
+        self.unspooling = Some((ticket, number));
+        self.act(Action::ReadSpool { ticket, place: record.place, at: record.at, length: record.length });
+    }
+
+    /// The oldest waiting record that some healthy buck does not have.
+    fn next_launchable(&mut self, now: Now) -> Option<RecordNumber> {
+        let mut after = None;
+        for _ in 0..WAITING_LOOKED_AT {
+            let number = self.spool.next_waiting(after)?;
+            let kept = self.spool.get(number).map(|record| record.kept.as_slice()).unwrap_or_default();
+            if self.pick.next_healthy(kept).is_some_and(|at| at <= now.mono) {
+                return Some(number);
+            }
+            after = Some(number);
+        }
+        self.due.waiting = now.mono + WAITING_AGAIN;
+        None
+    }
+
+    pub(super) fn unspooled(&mut self, now: Now, ticket: Ticket, record: Result<Vec<u8>, Trouble>) {
+        let Some((_, number)) = self.unspooling.take_if(|(asked, _)| *asked == ticket) else { return };
+        let whole = record.ok().filter(|bytes| proto::record::Record::parse(bytes).is_ok());
+        let Some(kept) = self.spool.get(number).map(|record| record.kept.clone()) else { return };
+        if let Some(bytes) = whole {
+            self.launch(now, number, bytes.into(), kept);
+        } else if let Some(lost) = self.spool.lost(number) {
+            let Place { environment, bucket } = lost.place;
+            self.warn(Warning::Unspooled { environment, bucket, at: lost.at });
+        }
+    }
+
+    pub(super) fn waiting_due(&self) -> Option<Duration> {
+        let waiting = self.spool.next_waiting(None).is_some() || !self.idle_stranded.is_empty();
+        let healthy = self.pick.next_healthy(&[])?;
+        let possible = waiting && self.unspooling.is_none() && self.flight.has_much_room();
+        possible.then_some(self.due.waiting.max(healthy))
+    }
+
+    pub(super) fn answered(&mut self, now: Now, exchange: Exchange, answer: Answer) {
+        match (self.asked.remove(&exchange), answer) {
+            (None, Answer::Put(answer)) => self.put_answered(now, exchange, answer),
+            (None, _) => self.put_outcome(now, exchange, Outcome::Away),
+            (Some(Asked::Beat(buck)), Answer::Beat { clock }) => {
+                self.clock.heard(now, buck, clock);
+                self.pick.works(buck);
+            }
+            (Some(Asked::Known(peer)), Answer::Known(known)) => self.on_known(peer, &known),
+            (Some(Asked::Receipts), Answer::Receipts(receipts)) => {
+                receipts.iter().for_each(|receipt| self.spool.receipted(self.node, receipt));
+            }
+            (Some(Asked::Known(peer)), _) => self.on_known_away(now, peer),
+            (Some(Asked::Beat(_) | Asked::Receipts), _) => {}
+        }
+    }
+
+    fn put_answered(&mut self, now: Now, exchange: Exchange, answer: PutAnswer) {
+        if let Some(buck) = self.flight.asked(exchange) {
+            self.clock.heard(now, buck, answer.clock);
+        }
+        let outcome = match answer.outcome {
+            PutOutcome::Kept => Outcome::Kept,
+            PutOutcome::Busy => Outcome::Busy,
+            PutOutcome::Full => Outcome::Full,
+            PutOutcome::Refused(why) => {
+                self.warn(Warning::Refused { why });
+                Outcome::Refused
+            }
+        };
+        self.put_outcome(now, exchange, outcome);
+    }
+
+    fn put_outcome(&mut self, now: Now, exchange: Exchange, outcome: Outcome) {
+        let steps = self.flight.on_outcome(now.mono, exchange, outcome, &mut self.pick);
+        self.take_steps(now, steps);
+    }
+
+    pub(super) fn unanswered(&mut self, now: Now, exchange: Exchange) {
+        match self.asked.remove(&exchange) {
+            None => self.put_outcome(now, exchange, Outcome::Away),
+            Some(Asked::Beat(buck)) => {
+                if !matches!(self.stage, Stage::Starting(_)) {
+                    self.pick.failed(now.mono, buck);
+                }
+            }
+            Some(Asked::Known(peer)) => self.on_known_away(now, peer),
+            Some(Asked::Receipts) => {}
+        }
+    }
+}

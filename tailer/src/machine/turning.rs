@@ -1,0 +1,296 @@
+//! The ends of buckets, and what is said from time to time: beats, receipts asked for, the memory.
+//!
+//! A bucket is over when filing time has left it and everything read in it is in the spool. Then its closing is
+//! written, which names every run's packets. A bucket without packets is closed too, so that silence is never
+//! mistaken for absence, but its closing is not worth a file: only the newest of them counts.
+
+use super::{Asked, Machine, Stage, Written};
+use crate::action::{Action, ClosedTo, Memory, Remembered, Warning};
+use crate::files::FileNumber;
+use crate::flight::RecordNumber;
+use crate::prune;
+use crate::spool::Place;
+use proto::closed::Closed;
+use proto::ids::{Environment, StreamId};
+use proto::limits::CLOSED_LOSSES_MAX;
+use proto::message::Ask;
+use proto::packet::{Extent, Fate};
+use proto::time::{BucketId, Now, Timestamp};
+use rand::RngExt;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a tailer is heard, so that an idle one is known to live.
+const BEAT_EVERY: Duration = Duration::from_secs(2);
+/// How often it is asked what has reached a shelf; more often where buckets are shorter.
+const RECEIPTS_EVERY: Duration = Duration::from_secs(60);
+/// Buckets asked about at a time, oldest first.
+const RECEIPTS_AT_ONCE: usize = 256;
+/// How often the memory is written.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Where one environment is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn {
+    open: BucketId,
+    /// The last bucket that was closed, and the last of those that had packets.
+    closed: Option<BucketId>,
+    filled: Option<BucketId>,
+    losses: Vec<(StreamId, Vec<Extent>)>,
+}
+
+impl Machine {
+    /// What the memory knew of closed buckets.
+    pub(super) fn recall_turns(&mut self, closed: &[ClosedTo]) {
+        for ClosedTo { environment, closed, filled } in closed {
+            let turn = Turn { closed: Some(*closed), filled: *filled, ..Turn::default() };
+            self.turns.insert(environment.clone(), turn);
+        }
+    }
+
+    /// The run begins: every environment has an open bucket, and older ones of earlier runs are closed.
+    pub(super) fn open_turns(&mut self, now: Now) {
+        let open = self.bucket_of(self.clock.corrected(now));
+        let named: BTreeSet<Environment> = self.config.inputs.iter().map(|input| input.environment.clone()).collect();
+        for environment in named {
+            self.turns.entry(environment).or_default().open = open;
+        }
+        let left: Vec<Place> =
+            self.spool.buckets().filter(|(_, bucket)| !bucket.is_closed()).map(|(place, _)| place.clone()).collect();
+        for place in left {
+            let turn = self.turns.entry(place.environment.clone()).or_default();
+            turn.open = turn.open.max(open).max(place.bucket);
+            if place.bucket < open {
+                self.closings.push_back(place);
+            }
+        }
+    }
+
+    /// Filing time is this now: buckets before it are over.
+    pub(super) fn turn_to(&mut self, filed: Timestamp) {
+        let bucket = self.bucket_of(filed);
+        let over: Vec<Environment> =
+            self.turns.iter().filter(|(_, turn)| turn.open < bucket).map(|(name, _)| name.clone()).collect();
+        for environment in over {
+            self.end_bucket(&environment, bucket);
+        }
+    }
+
+    fn end_bucket(&mut self, environment: &Environment, next: BucketId) {
+        if let Some(fill) = self.fills.get_mut(environment) {
+            let filled = fill.finish(&mut self.squeezer, &self.sign);
+            fill.open(next);
+            if let Some(filled) = filled {
+                self.write_packet(filled);
+            }
+        }
+        let Some(turn) = self.turns.get_mut(environment) else { return };
+        let open = std::mem::replace(&mut turn.open, next);
+        self.closings.push_back(Place { environment: environment.clone(), bucket: open });
+        // After a sleep: those in between were empty, and the last of them says so for all.
+        if let Some(last) = next.previous().filter(|last| *last > open) {
+            self.closings.push_back(Place { environment: environment.clone(), bucket: last });
+        }
+    }
+
+    pub(super) fn settle_turns(&mut self, now: Now) {
+        let filed = self.clock.file(now);
+        self.turn_to(filed);
+    }
+
+    pub(super) fn turns_due(&self) -> Option<Duration> {
+        if !matches!(self.stage, Stage::Running) {
+            return None;
+        }
+        let ends = self.turns.values().map(|turn| self.config.width.end_of(turn.open));
+        ends.min().map(|end| self.clock.due(self.latest, end))
+    }
+
+    /// Closings of buckets whose every packet is in the spool.
+    pub(super) fn settle_closings(&mut self, now: Now) {
+        while self.writing.is_empty() {
+            let Some(place) = self.closings.pop_front() else { return };
+            self.close(now, &place);
+        }
+    }
+
+    fn close(&mut self, now: Now, place: &Place) {
+        let Place { environment, bucket } = place.clone();
+        let runs = self.spool.runs(place);
+        let turn = self.turns.entry(environment.clone()).or_default();
+        let closed = Closed {
+            tailer: self.node,
+            environment: environment.clone(),
+            bucket,
+            previous: turn.filled.filter(|filled| *filled < bucket),
+            losses: std::mem::take(&mut turn.losses),
+            runs,
+        };
+        turn.closed = turn.closed.max(Some(bucket));
+        self.closed_changed = true;
+        let record: Arc<[u8]> = closed.write(&self.sign).into();
+        if closed.runs.is_empty() {
+            let number = self.spool.number();
+            self.idle_closings.retain(|_, (of, ..)| *of != environment);
+            self.idle_closings.insert(number, (environment, bucket, record));
+            self.launch_idle(now, number);
+        } else {
+            if let Some(turn) = self.turns.get_mut(&environment) {
+                turn.filled = turn.filled.max(Some(bucket));
+            }
+            self.write(place.clone(), record, Written::Closing);
+        }
+    }
+
+    pub(super) fn launch_idle(&mut self, now: Now, number: RecordNumber) {
+        if let Some((.., record)) = self.idle_closings.get(&number) {
+            let record = Arc::clone(record);
+            self.launch(now, number, record, Vec::new());
+        }
+    }
+
+    /// Bytes that are gone unread; the closing of the open bucket names them.
+    pub(super) fn note_loss(&mut self, environment: &Environment, stream: StreamId, from: u64, to: u64) {
+        let Some(turn) = self.turns.get_mut(environment) else { return };
+        let extent = Extent { from, to, fate: Fate::Lost };
+        if let Some((_, extents)) = turn.losses.iter_mut().find(|(of, _)| *of == stream) {
+            if extents.last().is_some_and(|last| last.to <= from) {
+                extents.push(extent);
+            }
+        } else if turn.losses.len() < CLOSED_LOSSES_MAX {
+            turn.losses.push((stream, vec![extent]));
+        }
+    }
+
+    pub(super) fn settle_talk(&mut self, now: Now) {
+        if !matches!(self.stage, Stage::Running | Stage::Stopping { .. }) {
+            return;
+        }
+        if self.due.beat <= now.mono {
+            self.due.beat = now.mono + BEAT_EVERY;
+            self.beat(now);
+        }
+        if self.due.receipts <= now.mono {
+            self.ask_receipts(now);
+        }
+    }
+
+    fn beat(&mut self, now: Now) {
+        let Some(buck) = self.pick.pick(now.mono, &[]) else { return };
+        if self.asked.len() > 64 {
+            return;
+        }
+        let filed = self.turns.keys().map(|environment| (environment.clone(), self.arrived_to(now, environment)));
+        let filed = filed.collect();
+        self.ask(Asked::Beat(buck), buck, Ask::Beat { filed });
+    }
+
+    /// Everything of this environment filed before is on enough bucks.
+    fn arrived_to(&self, now: Now, environment: &Environment) -> Timestamp {
+        let filling = self.fills.get(environment).filter(|fill| fill.began().is_some()).map(|fill| fill.filed().first);
+        let writing = self.writing.iter().filter(|writing| writing.place.environment == *environment);
+        let writing = writing.filter_map(|writing| match &writing.what {
+            Written::Packet(filled) => Some(filled.filed.first),
+            Written::Closing => None,
+        });
+        let unarrived = self.spool.arrived_to(environment).into_iter();
+        unarrived.chain(filling).chain(writing).chain([self.clock.corrected(now)]).min().unwrap_or_default()
+    }
+
+    pub(super) fn ask_receipts(&mut self, now: Now) {
+        let width = Duration::from_secs(u64::from(self.config.width.seconds()));
+        self.due.receipts = now.mono + RECEIPTS_EVERY.min(width);
+        let buckets: Vec<_> = self
+            .spool
+            .buckets()
+            .filter(|(_, bucket)| !bucket.is_receipted())
+            .map(|(place, _)| (place.environment.clone(), place.bucket))
+            .take(RECEIPTS_AT_ONCE)
+            .collect();
+        if buckets.is_empty() || self.asked.len() > 64 {
+            return;
+        }
+        let porter = self.porters.get(self.rng.random_range(0..self.porters.len().max(1))).copied();
+        let peers = [porter, self.pick.pick(now.mono, &[])];
+        for peer in peers.into_iter().flatten() {
+            self.ask(Asked::Receipts, peer, Ask::Receipts { buckets: buckets.clone() });
+        }
+    }
+
+    /// Deletes what may go, and stops reading while there is too much.
+    pub(super) fn settle_spool(&mut self, now: Now) {
+        if self.due.prune > now.mono {
+            return;
+        }
+        self.due.prune = now.mono + SAVE_EVERY;
+        let is_open = |place: &Place| {
+            self.turns.get(&place.environment).is_some_and(|turn| turn.open <= place.bucket)
+                || self.writing.iter().any(|writing| writing.place == *place)
+        };
+        let verdict = prune::judge(&self.spool, self.config.spool_bytes_max, is_open);
+        for place in verdict.delete {
+            self.save_memory(now, false);
+            self.spool.remove(&place);
+            self.act(Action::DeleteSpool { place });
+        }
+        if verdict.full && !self.spool_full {
+            self.warn(Warning::SpoolFull);
+        }
+        self.spool_full = verdict.full;
+    }
+
+    pub(super) fn talk_due(&self) -> Option<Duration> {
+        let talking = matches!(self.stage, Stage::Running | Stage::Stopping { .. });
+        let prune = self.spool.buckets().next().map(|_| self.due.prune);
+        talking.then(|| [Some(self.due.beat), Some(self.due.receipts), prune].into_iter().flatten().min()).flatten()
+    }
+
+    pub(super) fn settle_memory(&mut self, now: Now) {
+        if self.memory_due().is_some_and(|due| due <= now.mono) {
+            self.save_memory(now, false);
+        }
+    }
+
+    pub(super) fn memory_due(&self) -> Option<Duration> {
+        let changed = !self.changed.is_empty() || !self.let_go.is_empty() || self.closed_changed;
+        changed.then_some(self.due.save)
+    }
+
+    pub(super) fn save_memory(&mut self, now: Now, clean: bool) {
+        self.due.save = now.mono + SAVE_EVERY;
+        let mut files = std::mem::take(&mut self.let_go);
+        for number in std::mem::take(&mut self.changed) {
+            files.extend(self.remembered(number));
+        }
+        let closed = self.turns.iter().filter_map(|(environment, turn)| {
+            turn.closed.map(|closed| ClosedTo { environment: environment.clone(), closed, filled: turn.filled })
+        });
+        let closed = if self.closed_changed || clean { closed.collect() } else { Vec::new() };
+        self.closed_changed = false;
+        let memory = Memory { files, arrived: self.spool.take_changed(), closed, clean };
+        if clean || memory != Memory::default() {
+            self.act(Action::SaveMemory(memory));
+        }
+    }
+
+    fn remembered(&self, number: FileNumber) -> Option<(crate::follow::Identity, Remembered)> {
+        let file = self.files.get(number)?;
+        let stream = file.stream.as_ref()?;
+        let remembered = Remembered {
+            stream: stream.id,
+            generation: stream.generation,
+            path: stream.path.clone(),
+            predecessor: stream.predecessor,
+            mark: file.kept,
+        };
+        Some((file.identity, remembered))
+    }
+
+    /// What is remembered of a file that is about to be let go.
+    pub(super) fn remember_now(&mut self, number: FileNumber) {
+        let remembered = self.remembered(number);
+        self.let_go.extend(remembered);
+        self.changed.remove(&number);
+    }
+}
