@@ -28,3 +28,6 @@ pub mod query;
 
 pub mod roster;
 pub mod seal;
+
+#[cfg(feature = "io")]
+pub mod io;

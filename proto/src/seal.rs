@@ -107,6 +107,12 @@ impl Keys {
     pub fn sign(&self, domain: Domain, content: &[u8]) -> [u8; SIGNATURE_BYTES] {
         self.signing.sign(&hash256(domain, content)).to_bytes()
     }
+
+    /// What TLS proves its end of a connection with.
+    #[cfg(feature = "io")]
+    pub(crate) fn ed25519_private(&self) -> &[u8; 32] {
+        self.signing.as_bytes()
+    }
 }
 
 impl fmt::Debug for Keys {

@@ -147,16 +147,19 @@ impl Peer {
         }
     }
 
-    /// Whether a connection with this key is let in, or stays.
-    pub fn admits(&self, from: IpAddr, now: Timestamp) -> Result<(), NotAdmitted> {
+    /// Whether a connection with this key is let in, or stays. `from` is where it came from, if it came.
+    pub fn admits(&self, from: Option<IpAddr>, now: Timestamp) -> Result<(), NotAdmitted> {
         if let Standing::Lost(date) = self.standing {
             return Err(NotAdmitted::Lost(date));
         }
         if let Some(date) = self.expires.filter(|date| now >= date.begins()) {
             return Err(NotAdmitted::Expired(date));
         }
-        let here = self.from.is_empty() || self.from.iter().any(|network| network.holds(from));
-        if here { Ok(()) } else { Err(NotAdmitted::Elsewhere(from.to_canonical())) }
+        let elsewhere = |from: &IpAddr| !self.from.is_empty() && !self.from.iter().any(|here| here.holds(*from));
+        match from.filter(elsewhere) {
+            Some(from) => Err(NotAdmitted::Elsewhere(from.to_canonical())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -338,7 +338,7 @@ fn a_tailer_speaks_only_for_itself() {
 fn a_connection_is_let_in_from_where_and_until_when_its_line_says() {
     let check = |text: &str, from: &str, expected: Option<&str>| {
         let now = Timestamp::from_seconds(1_795_255_200);
-        let admitted = peer(text).admits(from.parse().expect("an address"), now);
+        let admitted = peer(text).admits(Some(from.parse().expect("an address")), now);
         assert_eq!(admitted.err().map(|error| error.to_string()).as_deref(), expected, "{text}");
     };
     check("tailer K ID", "192.0.2.1", None);
@@ -350,6 +350,7 @@ fn a_connection_is_let_in_from_where_and_until_when_its_line_says() {
     check("tailer K ID expires=2026-11-21", "::1", Some("its key expired on 2026-11-21"));
     check("tailer K ID lost=2026-12-24", "::1", Some("it is lost since 2026-12-24"));
     check("buck K ID addr=a:1 retiring", "::1", None);
+    assert_eq!(peer("tailer K ID from=10.0.0.0/8").admits(None, Timestamp(0)), Ok(()));
 }
 
 proptest! {
