@@ -6,9 +6,8 @@ import { el, fill, icon, toast } from './dom.js';
 import { ContextPage } from './event.js';
 import { help, listen } from './keys.js';
 import { LivePage } from './live.js';
-import { choose, isDark, onChoice, prefs } from './prefs.js';
 import { SearchPage } from './search.js';
-import { address, read } from './url.js';
+import { address, choose, isDark, onChoice, place, prefs } from './state.js';
 
 const MAKERS = { search: () => new SearchPage(), live: () => new LivePage(), cluster: () => new ClusterPage(), context: () => new ContextPage() };
 const TITLES = { search: 'Search', live: 'Live', cluster: 'Cluster', context: 'Lines around' };
@@ -19,7 +18,7 @@ const last = {};
 let current = '';
 
 function show() {
-  const { page, params } = read();
+  const { page, params } = place();
   const stage = document.getElementById('stage');
   if (current && current !== page) pages[current].hide?.();
   current = page;

@@ -3,10 +3,9 @@
 import { json } from './api.js';
 import { inRow } from './clean.js';
 import { bytes, button, count, el, fill } from './dom.js';
-import { onChoice, prefs } from './prefs.js';
 import { fieldTerm } from './query.js';
+import { go, onChoice, prefs } from './state.js';
 import { clock, date, millis, span } from './time.js';
-import { go } from './url.js';
 
 const EVERY_MS = 5_000;
 const ROLES = ['tailer', 'buck', 'porter', 'web'];

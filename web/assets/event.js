@@ -3,11 +3,10 @@
 import { json } from './api.js';
 import { inRow, visible } from './clean.js';
 import { button, copy, count, el, fill } from './dom.js';
-import { onChoice, prefs } from './prefs.js';
 import { fieldTerm } from './query.js';
 import { draw, make } from './row.js';
+import { go, onChoice, prefs, shareable } from './state.js';
 import { full, rfc3339 } from './time.js';
-import { go, shareable } from './url.js';
 import { List } from './vlist.js';
 
 const LONG = 32_768;
@@ -133,6 +132,8 @@ export class ContextPage {
     this.list.pick(before.length, true);
     this.list.setTop(Math.max(0, (before.length - 8) * this.list.height));
     this.title.textContent = `${inRow(event.h ?? '')} ${inRow(event.p ?? '')}`;
+    this.list.node.style.setProperty('--host', `${Math.min(22, event.h?.length ?? 4)}ch`);
+    this.list.node.style.setProperty('--app', `${Math.min(18, event.a?.length ?? 3)}ch`);
     this.title.title = rfc3339(event.t);
     this.older.disabled = before.length < this.before;
     this.newer.disabled = after.length < this.after;

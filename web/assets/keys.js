@@ -1,7 +1,7 @@
 //! The keyboard: which key does what, and the list of them. Single letters can be switched off.
 
 import { button, el, fill } from './dom.js';
-import { choose, prefs } from './prefs.js';
+import { choose, prefs } from './state.js';
 
 /** Key, action, what it does. The same action may have several keys. */
 const KEYS = [

@@ -4,12 +4,11 @@
 import { Refused, backoff, events } from './api.js';
 import { button, count, el, fill, icon } from './dom.js';
 import { copyJson, copyLine, copyLink, openContext, panel } from './event.js';
-import { onChoice, prefs } from './prefs.js';
 import { fieldTerm, marks, read, withTerm } from './query.js';
 import { QueryBox } from './querybox.js';
 import { ResultList, blank } from './results.js';
+import { go, onChoice, prefs } from './state.js';
 import { order, rowTime } from './time.js';
-import { go } from './url.js';
 
 /** Rows kept on screen, and as many waiting while the reader looks elsewhere; older ones are let go and counted. */
 const RING = 20_000;
@@ -19,7 +18,7 @@ const KNOWN = 4_000;
 export class LivePage {
   constructor() {
     this.box = new QueryBox('Live query', 'What to follow; empty for everything');
-    this.follow = button('', () => this.toggle(), { class: 'primary run' });
+    this.follow = button('', () => this.toggle(), { class: 'run' });
     this.form = el('form', { class: 'ask', on: { submit: (event) => { event.preventDefault(); go('live', { q: this.box.value.trim() }); } } },
       this.box.node, el('button', { class: 'primary run' }, icon('play'), 'Follow'), this.follow);
     this.rates = el('div', { class: 'status rates' });
@@ -152,6 +151,7 @@ export class LivePage {
   }
 
   push(batch) {
+    this.look();
     this.errors += batch.filter((event) => event.l === 'error' || event.l === 'critical').length;
     if (this.still) {
       this.waiting.push(...batch);
@@ -185,18 +185,21 @@ export class LivePage {
   }
 
   moved() {
-    this.up = !this.list.atEnd();
+    this.look();
     if (!this.still) this.release();
     this.say();
+  }
+
+  /** Whether the reader has left the foot of the list. */
+  look() {
+    this.list.sync();
+    this.up = !this.list.atEnd();
   }
 
   release() {
     const batch = this.waiting;
     this.waiting = [];
-    if (batch.length) {
-      const skipped = batch.length && this.ring.length && batch[0].number === undefined ? 0 : 0;
-      this.append(batch.slice(skipped));
-    }
+    if (batch.length) this.append(batch);
   }
 
   toEnd() {

@@ -1,143 +1,172 @@
-//! The query as it is typed: which part is what, what is wrong with it, what to mark in the rows. The server's
-//! parser decides; this one says the same while typing, and is held to the same vectors.
+//! The query as it is typed: which part is what, what is not closed, what to mark in the rows. A twin of the
+//! server's scanner and parser for the colours; what a regex or a value means stays the server's to say.
 
-const FIELD = /^(env|host|app|level|file|stream|id|@[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)(:|>=|<=|>|<)/;
-const ODD_FIELD = /^([A-Za-z_][\w-]*):(?!\/\/)(?=\S)/;
-const OPERATORS = ['AND', 'OR', 'NOT'];
+const FIELD = /^(?:env|host|app|level|file|stream|id|@[\w@$\-\u0080-\uffff]+(?:\.[\w@$\-\u0080-\uffff]+)*)(?=[:<>])/;
+const OPERATOR = /^(?::|>=|<=|>|<)/;
+const REGEX = /^\/((?:[^/\\]|\\[^])+)\/(i?)(?=[ \t\n\f\r\u00a0)]|$)/;
+const KEYWORDS = ['AND', 'OR', 'NOT'];
 
-const ends = (char) => char === undefined || /\s/.test(char);
+const isSpace = (char) => ' \t\n\f\r\u00a0'.includes(char);
 
 class Reader {
   constructor(text) {
-    Object.assign(this, { text, at: 0, spans: [], terms: [], open: [], error: null, note: null });
+    Object.assign(this, { text, at: 0, open: 0, spans: [], terms: [] });
   }
 
-  span(kind, len, extra) {
-    this.spans.push({ at: this.at, len, kind, ...extra });
+  get rest() {
+    return this.text.slice(this.at);
+  }
+
+  take(len, kind) {
+    this.spans.push({ at: this.at, len, kind });
     this.at += len;
   }
 
-  fail(at, len, msg, hint) {
-    this.error ??= { at, len, msg, hint };
+  endsGroup(at) {
+    return at >= this.text.length || (this.open > 0 && this.text[at] === ')');
   }
 
-  all() {
-    while (this.at < this.text.length) {
-      if (ends(this.text[this.at])) this.at += 1;
-      else this.token();
-    }
-    if (this.open.length) this.fail(this.open.at(-1), 1, 'this bracket is not closed', 'add ) or put the text in "quotes"');
-    return this;
+  endsTerm(at) {
+    return this.endsGroup(at) || isSpace(this.text[at]);
   }
 
-  token() {
-    const { text, at } = this;
-    if (text[at] === '(') {
-      this.open.push(at);
-      return this.span('paren', 1);
-    }
-    if (text[at] === ')' && this.open.length) {
-      this.open.pop();
-      return this.span('paren', 1);
-    }
-    const operator = OPERATORS.find((word) => text.startsWith(word, at) && this.delimited(at + word.length));
-    if (operator) {
-      this.negate = operator === 'NOT';
-      return this.span('operator', operator.length);
-    }
-    if (text[at] === '-' && !ends(text[at + 1])) {
-      this.negate = true;
-      return this.span('operator', 1);
-    }
-    this.primary();
-    this.negate = false;
+  afterSpace(at) {
+    while (at < this.text.length && isSpace(this.text[at])) at += 1;
+    return at;
   }
 
-  delimited(at) {
-    return ends(this.text[at]) || this.text[at] === '(' || this.text[at] === ')';
+  /** The operator that stands here, if something it can join stands after it. */
+  keyword() {
+    return KEYWORDS.find((word) => {
+      const after = this.at + word.length;
+      return this.text.startsWith(word, this.at) && (this.text[after] === '(' || this.endsTerm(after)) && !this.endsGroup(this.afterSpace(after));
+    });
   }
 
-  primary() {
-    const rest = this.text.slice(this.at);
-    const field = FIELD.exec(rest);
-    if (field) return this.field(field);
-    const odd = ODD_FIELD.exec(rest);
-    if (odd) this.note ??= `“${odd[1]}:” is read as text; fields of the line are written @${odd[1]}:`;
-    this.value((term) => { if (!this.negate) this.terms.push(term); });
-  }
-
-  field([whole, name]) {
-    this.span('field', whole.length, { name });
-    if (this.text[this.at] === '(') {
-      this.open.push(this.at);
-      return this.span('paren', 1);
+  or(inField, not) {
+    this.and(inField, not);
+    while (this.keyword() === 'OR') {
+      this.take(2, 'operator');
+      this.and(inField, not);
     }
-    if (!this.delimited(this.at)) this.value(() => {});
   }
 
-  value(keep) {
-    const quote = this.text[this.at];
-    if (quote === '"' || quote === "'") return this.quoted(quote, keep);
-    if (quote === '/') {
-      const regex = this.regex();
-      if (regex) {
-        keep({ regex: regex.source, ignoreCase: regex.ignoreCase });
-        return this.span('regex', regex.len);
-      }
+  and(inField, not) {
+    for (let joins = false; ;) {
+      this.at = this.afterSpace(this.at);
+      if (this.endsGroup(this.at)) return;
+      const keyword = joins ? this.keyword() : undefined;
+      if (keyword === 'OR') return;
+      if (keyword === 'AND') this.take(3, 'operator');
+      else this.unary(inField, not);
+      joins = keyword !== 'AND';
+    }
+  }
+
+  unary(inField, not) {
+    for (; this.keyword() === 'NOT'; not = !not) {
+      this.take(3, 'operator');
+      this.at = this.afterSpace(this.at);
+    }
+    if (this.text[this.at] === '-' && !this.endsTerm(this.at + 1) && !'->='.includes(this.text[this.at + 1])) {
+      this.take(1, 'operator');
+      not = !not;
+    }
+    this.primary(inField, not);
+  }
+
+  primary(inField, not) {
+    const { rest } = this;
+    if (rest[0] === '(' && rest[1] !== ')') return this.group(inField, not);
+    const field = !inField && FIELD.exec(rest)?.[0];
+    const operator = field && OPERATOR.exec(rest.slice(field.length))[0];
+    if (field && !this.endsTerm(this.at + field.length + operator.length)) {
+      this.take(field.length, 'field');
+      this.take(operator.length, 'operator');
+      if (this.text[this.at] === '(' && this.text[this.at + 1] !== ')' && operator === ':') return this.group(true, not);
+      return this.value(true, true, operator === ':');
+    }
+    return this.value(inField, not, true);
+  }
+
+  group(inField, not) {
+    const at = this.at;
+    this.open += 1;
+    this.take(1, 'paren');
+    this.or(inField, not);
+    if (this.text[this.at] !== ')') throw { at, len: 1, msg: 'no closing )', hint: 'close the group, or put quotes around the text' };
+    this.open -= 1;
+    this.take(1, 'paren');
+  }
+
+  /** A value of a field, or a term of the line: only those that must be there are marked in it. */
+  value(inField, not, mayBeRegex) {
+    const keep = (term) => { if (!inField && !not) this.terms.push(term); };
+    const { rest } = this;
+    if (rest[0] === '"' || rest[0] === "'") return this.quoted(rest[0], keep);
+    const regex = mayBeRegex && REGEX.exec(rest);
+    if (regex) {
+      keep({ regex: regex[1].replaceAll('\\/', '/'), ignoreCase: regex[2] === 'i' });
+      return this.take(regex[0].length, 'regex');
     }
     const len = this.wordLength();
-    const word = this.text.slice(this.at, this.at + len);
-    if (word) keep({ text: word, wild: true });
-    this.span(/[*?]/.test(word) ? 'wild' : 'word', Math.max(1, len));
+    keep({ text: rest.slice(0, len), wild: true });
+    return this.take(len, inField ? 'value' : 'word');
   }
 
+  /** Within quotes a backslash takes the meaning from a quote of that kind and from a backslash only. */
   quoted(quote, keep) {
-    const close = this.text.indexOf(quote, this.at + 1);
-    if (close < 0) {
-      this.fail(this.at, 1, 'this quote is not closed', `add ${quote} where the text ends`);
-      return this.span('phrase', this.text.length - this.at);
+    let inside = '';
+    for (let at = this.at + 1; at < this.text.length; at += 1) {
+      const [char, next] = [this.text[at], this.text[at + 1]];
+      if (char === quote) {
+        if (inside) keep({ text: inside, exact: quote === "'" });
+        return this.take(at + 1 - this.at, quote === '"' ? 'phrase' : 'exact');
+      }
+      const escapes = char === '\\' && (next === quote || next === '\\');
+      inside += escapes ? next : char;
+      at += escapes ? 1 : 0;
     }
-    const inner = this.text.slice(this.at + 1, close);
-    if (inner) keep({ text: inner, exact: quote === "'" });
-    this.span(quote === '"' ? 'phrase' : 'exact', close + 1 - this.at);
+    throw { at: this.at, len: 1, msg: `no closing ${quote}`, hint: 'close the quote, or put a letter of the word before it' };
   }
 
-  /** A regex has no bare slash inside and ends its token; else it is a path, and text. */
-  regex() {
-    const found = /^\/((?:[^/\\]|\\.)+)\/(i?)(?=[\s)]|$)/s.exec(this.text.slice(this.at));
-    return found && { source: found[1], ignoreCase: found[2] === 'i', len: found[0].length };
-  }
-
+  /** Parentheses that pair up within a word belong to it: `main()`. */
   wordLength() {
     let depth = 0;
     let end = this.at;
-    for (; !ends(this.text[end]); end += 1) {
+    for (; end < this.text.length && !isSpace(this.text[end]); end += 1) {
       if (this.text[end] === '(') depth += 1;
-      else if (this.text[end] === ')') {
-        if (depth === 0 && this.open.length) break;
-        depth = Math.max(0, depth - 1);
-      }
+      else if (this.text[end] === ')' && depth > 0) depth -= 1;
+      else if (this.text[end] === ')' && this.open > 0) break;
     }
     return end - this.at;
   }
 }
 
-/** `{spans, terms, error, note}`; places are counted in UTF-16 units, as an input counts them. */
+/** `{spans, terms, error}`; places are counted in UTF-16 units, as an input counts them. */
 export function read(text) {
-  return new Reader(text).all();
+  const reader = new Reader(text);
+  let error = null;
+  try {
+    reader.or(false, false);
+  } catch (thrown) {
+    if (thrown instanceof Error) throw thrown;
+    error = thrown;
+  }
+  return { spans: reader.spans, terms: reader.terms, error };
 }
 
 /** A place the server counted in bytes, in UTF-16 units. */
 export function fromBytes(text, at) {
-  const bytes = new TextEncoder().encode(text);
-  return new TextDecoder().decode(bytes.subarray(0, at)).length;
+  return new TextDecoder().decode(new TextEncoder().encode(text).subarray(0, at)).length;
 }
 
-const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+/** Text as a regular expression that finds just it. */
+export const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 function wildcards(word) {
-  return word.replace(/^\*+|\*+$/g, '').split(/([*?])/)
-    .map((piece) => (piece === '*' ? '.{0,200}?' : piece === '?' ? '.' : literal(piece))).join('');
+  const piece = (part) => (part === '*' ? '.{0,200}?' : part === '?' ? '.' : literal(part));
+  return word.replace(/^\*+|\*+$/g, '').split(/([*?])/).map(piece).join('');
 }
 
 /** True for a regex this browser runs in time that does not explode: few repeats, none of a group. */
@@ -148,10 +177,9 @@ function tame(source) {
 /** Regular expressions that find what the query's positive terms found. */
 export function marks(terms) {
   const found = [];
-  const folded = terms.filter((term) => term.text && !term.exact)
-    .map((term) => (term.wild ? wildcards(term.text) : literal(term.text))).filter(Boolean);
+  const words = terms.filter((term) => term.text && !term.exact).map((term) => (term.wild ? wildcards(term.text) : literal(term.text)));
   const exact = terms.filter((term) => term.exact).map((term) => literal(term.text));
-  if (folded.length) found.push(new RegExp(folded.join('|'), 'gis'));
+  if (words.some(Boolean)) found.push(new RegExp(words.filter(Boolean).join('|'), 'gis'));
   if (exact.length) found.push(new RegExp(exact.join('|'), 'gs'));
   for (const { regex, ignoreCase } of terms.filter((term) => term.regex && tame(term.regex))) {
     try {
@@ -164,24 +192,21 @@ export function marks(terms) {
 /** `name:value` as a term, quoted where the value would not survive as a word. */
 export function fieldTerm(name, value) {
   const plain = /^[^\s"'()/*?][^\s"()*?]*$/.test(value);
-  const quoted = value.includes('"') ? `'${value}'` : `"${value}"`;
-  return `${name}:${plain ? value : quoted}`;
+  return `${name}:${plain ? value : `"${value.replace(/["\\]/g, '\\$&')}"`}`;
 }
 
 /** The query with a term added, or taken out if it stood there; `not` excludes. */
 export function withTerm(query, term, not) {
   const wanted = `${not ? '-' : ''}${term}`;
-  const opposite = not ? term : `-${term}`;
   const words = ` ${query.trim()} `;
-  if (words.includes(` ${wanted} `)) return words.replace(` ${wanted} `, ' ').trim();
-  const rest = words.replace(` ${opposite} `, ' ').trim();
-  if (!rest) return wanted;
+  if (words.includes(` ${wanted} `)) return words.replace(` ${wanted} `, () => ' ').trim();
+  const rest = words.replace(` ${not ? term : `-${term}`} `, () => ' ').trim();
   const { spans } = read(rest);
   let depth = 0;
-  const choice = spans.some((span) => {
-    const piece = rest.slice(span.at, span.at + span.len);
-    if (span.kind === 'paren') depth += piece === '(' ? 1 : -1;
-    return depth === 0 && span.kind === 'operator' && piece === 'OR';
+  const choice = spans.some(({ at, len, kind }) => {
+    const piece = rest.slice(at, at + len);
+    if (kind === 'paren') depth += piece === '(' ? 1 : -1;
+    return depth === 0 && kind === 'operator' && piece === 'OR';
   });
-  return choice ? `(${rest}) ${wanted}` : `${rest} ${wanted}`;
+  return `${choice ? `(${rest})` : rest} ${wanted}`.trim();
 }

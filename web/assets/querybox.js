@@ -1,5 +1,6 @@
 //! The box a query is typed into: its parts coloured while typing, what is wrong underlined and said below.
 
+import { Refused, json } from './api.js';
 import { el } from './dom.js';
 import { fromBytes, read } from './query.js';
 
@@ -29,20 +30,35 @@ export class QueryBox {
 
   /** Shows what the server found wrong; gone at the next key. */
   refuse(error) {
-    const text = this.input.value;
-    const at = error.at === undefined ? undefined : fromBytes(text, error.at);
-    const len = error.len === undefined ? 1 : fromBytes(text, (error.at ?? 0) + error.len) - (at ?? 0);
-    this.refused = { at, len: Math.max(1, len), msg: error.message, hint: error.hint };
-    this.show(read(text), this.refused);
+    this.refused = this.placed(error);
+    const { at, len } = this.refused;
+    this.show(read(this.input.value), this.refused);
     this.input.focus();
-    if (at !== undefined) this.input.setSelectionRange(at, at + this.refused.len);
+    if (at !== undefined) this.input.setSelectionRange(at, at + len);
   }
 
   typed() {
     this.refused = null;
     const parsed = read(this.input.value);
-    this.parsed = parsed;
     this.show(parsed, parsed.error);
+    clearTimeout(this.pause);
+    if (!parsed.error && this.input.value.trim()) this.pause = setTimeout(() => this.check(), 300);
+  }
+
+  /** When typing pauses, the server says what only it knows: a bad regex, a level there is none of. */
+  async check() {
+    const text = this.input.value;
+    const answer = await json('parse', { q: text }).catch((error) => ({ error }));
+    if (text !== this.input.value || this.refused) return;
+    if (answer.error instanceof Refused && answer.error.code === 'bad_query') this.show(read(text), this.placed(answer.error));
+    const warning = answer.warnings?.[0];
+    if (warning) this.note.textContent = warning.msg;
+  }
+
+  placed({ at, len, message, hint }) {
+    const text = this.input.value;
+    const start = at === undefined ? undefined : fromBytes(text, at);
+    return { at: start, len: Math.max(1, fromBytes(text, (at ?? 0) + (len ?? 1)) - (start ?? 0)), msg: message, hint };
   }
 
   show(parsed, wrong) {
@@ -60,7 +76,7 @@ export class QueryBox {
     this.input.setAttribute('aria-invalid', String(Boolean(wrong)));
     this.note.className = `query-note${wrong ? ' wrong' : ''}`;
     const place = wrong?.at !== undefined ? `Character ${wrong.at + 1}: ` : '';
-    this.note.textContent = wrong ? `${place}${wrong.msg}${wrong.hint ? `. ${wrong.hint}` : ''}` : (parsed.note ?? '');
+    this.note.textContent = wrong ? `${place}${wrong.msg}${wrong.hint ? `; ${wrong.hint}` : ''}` : '';
   }
 
   follow() {

@@ -1,7 +1,7 @@
 //! From when to when: the button that says it, and the panel that changes it.
 
 import { button, el, fill, icon } from './dom.js';
-import { prefs } from './prefs.js';
+import { prefs } from './state.js';
 import { editable, forServer, rangeName, resolve } from './time.js';
 
 const PRESETS = ['5m', '15m', '1h', '6h', '24h', '7d', '30d'];

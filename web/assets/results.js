@@ -3,8 +3,9 @@
 
 import { inRow } from './clean.js';
 import { button, count, el, fill } from './dom.js';
-import { prefs } from './prefs.js';
+import { literal } from './query.js';
 import { columns, draw, levelOf, make } from './row.js';
+import { prefs } from './state.js';
 import { date, millis } from './time.js';
 import { List } from './vlist.js';
 
@@ -19,6 +20,7 @@ export class ResultList {
     this.rows = null;
     this.look = { utc: prefs.utc, withDay: false, wrap: prefs.wrap, marks: [] };
     this.marks = [];
+    this.widths = { h: 4, a: 3 };
     this.flags = new Set();
     this.list = new List('Matching events, one a row', {
       make,
@@ -59,7 +61,7 @@ export class ResultList {
     this.rows = rows;
     this.marks = marks;
     this.widths = { h: 4, a: 3 };
-    Object.assign(this.look, { marks, withDay: span ? date(millis(span[0]), prefs.utc) !== date(millis(span[1]), prefs.utc) : true });
+    Object.assign(this.look, { marks, withDay: span ? date(millis(span[0]), prefs.utc) !== date(millis(span[1]), prefs.utc) : false });
     this.node.classList.toggle('with-day', this.look.withDay);
     this.showBlank();
     this.list.reset(rows.list);
@@ -74,7 +76,7 @@ export class ResultList {
       from = act();
       if (from !== null) this.list.layout(from);
     });
-    if (this.findText) this.say_found();
+    if (this.findText) this.sayFound();
   }
 
   /** Host and app columns grow with what they hold, up to a point; they never shrink under the reader. */
@@ -169,13 +171,12 @@ export class ResultList {
 
   findTyped() {
     this.findText = this.findInput.value.toLowerCase();
-    const escaped = this.findText.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-    this.look.marks = this.findText ? [...this.marks, new RegExp(escaped, 'gi')] : this.marks;
+    this.look.marks = this.findText ? [...this.marks, new RegExp(literal(this.findText), 'gi')] : this.marks;
     this.list.redraw();
-    this.say_found();
+    this.sayFound();
   }
 
-  say_found() {
+  sayFound() {
     if (!this.findText) return fill(this.findCount);
     const found = this.list.rows.reduce((n, event) => n + (this.holds(event) ? 1 : 0), 0);
     return fill(this.findCount, `${count(found)} of ${count(this.list.rows.length)} rows`);
@@ -198,7 +199,7 @@ export class ResultList {
     }
     if (name === 'wrap') {
       this.look.wrap = prefs.wrap;
-      if (this.widths) this.measure();
+      this.measure();
     }
   }
 

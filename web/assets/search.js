@@ -5,14 +5,13 @@ import { button, count, el, fill, icon, toast } from './dom.js';
 import { copyJson, copyLine, copyLink, openContext, panel } from './event.js';
 import { Facets } from './facets.js';
 import { Histogram, barsFor, shifted, zoomed } from './hist.js';
-import { onChoice, prefs, choose } from './prefs.js';
 import { fieldTerm, marks, read, withTerm } from './query.js';
 import { QueryBox } from './querybox.js';
 import { RangePicker } from './range.js';
 import { ResultList, blank } from './results.js';
 import { Run, sentence } from './run.js';
+import { address, choose, go, onChoice, prefs, shareable } from './state.js';
 import { resolve, rfc3339 } from './time.js';
-import { address, amend, go, shareable } from './url.js';
 
 const FIRST_LIMIT = 1_000;
 const MORE_LIMIT = 5_000;
@@ -147,15 +146,17 @@ export class SearchPage {
   failed(run, error) {
     if (error instanceof Refused) {
       run.interrupt('refused', error);
+      this.abort.abort();
       if (error.code === 'bad_query') this.box.refuse(error);
-      return;
+      return this.hist.clear();
     }
     run.interrupt('gone', error instanceof Gone ? error : new Gone(`this page failed: ${error.message}`));
-    if (run.rows.list.length || !(error instanceof Gone)) return;
+    if (run.rows.list.length || !(error instanceof Gone)) return null;
     const wait = backoff(this.tries);
     this.tries += 1;
     run.retryAt = Date.now() + wait * 1000;
     this.retry = setTimeout(() => { run.goOn(); this.fetch({}); this.fetchHits(); }, wait * 1000);
+    return null;
   }
 
   async fetchHits() {
@@ -221,7 +222,8 @@ export class SearchPage {
   chosen(name) {
     if (name === 'facets') this.node.classList.toggle('no-facets', !prefs.facets);
     if (name === 'theme' || name === 'utc') this.hist.draw();
-    if (name === 'utc') { this.range.say(); this.say(); }
+    if (name === 'utc') this.range.say();
+    this.say();
     this.results.chosen(name);
   }
 
@@ -254,7 +256,7 @@ export class SearchPage {
     if (run.state === 'stopped' && run.reached) offers.push(button('Go on', () => this.more()));
     if (run.state === 'timeout' && run.end.cursor) offers.push(button('Go on', () => this.more()));
     if (run.state === 'gone') offers.push(button('Try again', () => this.start()));
-    offers.push(button('Values', () => choose('facets', !prefs.facets), { class: 'quiet', 'aria-pressed': String(prefs.facets), title: 'Show the values of loaded rows' }));
+    offers.push(button('Values', () => choose('facets', !prefs.facets), { class: 'quiet', data: { tool: 'values' }, 'aria-pressed': String(prefs.facets), title: 'Show the values of loaded rows' }));
     offers.push(button('Wrap', () => choose('wrap', !prefs.wrap), { class: 'quiet', 'aria-pressed': String(prefs.wrap), title: 'Wrap long lines' }));
     offers.push(button('Copy link', () => this.share(), { class: 'quiet', title: 'A link to these exact times' }));
     return offers;
@@ -272,7 +274,7 @@ export class SearchPage {
     }
     if (run.state === 'refused') {
       const title = run.error.status === 401 ? 'Sign in first' : run.error.code === 'bad_query' ? 'The query cannot be read' : 'The server refused';
-      return this.results.showBlank(...blank(title, [run.error.message, run.error.hint].filter(Boolean).join('. ')));
+      return this.results.showBlank(...blank(title, run.error.code === 'bad_query' ? 'The place is marked above.' : run.error.message));
     }
     if (run.state === 'stopped') return this.results.showBlank(...blank('Stopped', 'Nothing had been found yet.'));
     return this.results.showBlank(el('p', { class: 'quiet-wait', text: 'Searching…' }));

@@ -74,15 +74,17 @@ export function editable(ns, utc) {
   return `${date(ms, utc)} ${clock(ms, utc)}`;
 }
 
-const RELATIVE = /^now(?:-(\d{1,6})([smhdw]))?$/;
+const RELATIVE = /^(?:now)?(?:([-+])((?:\d{1,9}[smhdw])+))?$/;
+const ONE = /^-(\d+)([smhdw])$/;
 const ABSOLUTE = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?$/i;
 
 /** Nanoseconds of an absolute or relative time, or null when it is neither. */
 export function resolve(text, nowMs, utc = true) {
   const relative = RELATIVE.exec(text);
-  if (relative) {
-    const back = relative[1] ? Number(relative[1]) * UNITS[relative[2]] : 0;
-    return BigInt(nowMs) * 1_000_000n - BigInt(back) * NS_PER_SECOND;
+  if (relative && text) {
+    let seconds = 0;
+    for (const [, n, unit] of (relative[2] ?? '').matchAll(/(\d+)(.)/g)) seconds += n * UNITS[unit];
+    return BigInt(nowMs) * 1_000_000n + BigInt(relative[1] === '-' ? -seconds : seconds) * NS_PER_SECOND;
   }
   const m = ABSOLUTE.exec(text);
   if (!m) return /^-?\d{16,19}$/.test(text) ? BigInt(text) : null;
@@ -96,15 +98,15 @@ export function resolve(text, nowMs, utc = true) {
 /** What was typed as the server takes it: `now-15m` stays, everything else becomes RFC 3339. Null when unreadable. */
 export function forServer(text, utc) {
   const trimmed = text.trim().toLowerCase();
-  if (RELATIVE.test(trimmed)) return trimmed;
+  if (trimmed && RELATIVE.test(trimmed)) return trimmed;
   const ns = resolve(text.trim(), 0, utc);
   return ns === null ? null : rfc3339(ns);
 }
 
 /** A range as a person says it: "Last 15 minutes", or both ends. */
 export function rangeName(from, to, utc) {
-  const relative = RELATIVE.exec(from);
-  if (relative?.[1] && to === 'now') {
+  const relative = ONE.exec(from.replace('now', ''));
+  if (relative && to === 'now') {
     const word = WORDS[relative[2]];
     return relative[1] === '1' ? `Last ${word}` : `Last ${relative[1]} ${word}s`;
   }

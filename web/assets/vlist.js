@@ -11,7 +11,7 @@ export class List {
    * `onPick(row, index)` of a new cursor, `onOpen(index)` of a row to be opened.
    */
   constructor(label, parts) {
-    Object.assign(this, { rows: [], height: 22, top: 0, cursor: -1, openRow: null, extra: 0, stamp: 0 }, parts);
+    Object.assign(this, { rows: [], height: 22, top: 0, cursor: -1, openRow: null, extra: 0, stamp: 0, expected: 0, scale: 1 }, parts);
     this.tops = null;
     this.shown = new Map();
     this.free = [];
@@ -86,7 +86,7 @@ export class List {
   /** Draws every row again: another zone, other marks. */
   redraw() {
     this.stamp += 1;
-    this.draw_soon();
+    this.drawSoon();
   }
 
   /** Another way to measure rows (wrapped or not, narrow or wide). */
@@ -138,6 +138,7 @@ export class List {
 
   /** Runs `act`, which may change rows or heights, and puts the row at the top edge back where it was. */
   keepPlace(act) {
+    this.sync();
     const pinned = this.top < 1 && !this.openRow ? null : this.rows[this.indexAt(this.top)];
     const into = pinned ? this.top - this.offset(this.indexAt(this.top)) : 0;
     const at = this.rows[this.cursor];
@@ -161,16 +162,20 @@ export class List {
     this.top = Math.max(0, Math.min(top, room));
     this.expected = this.top / this.scale;
     if (Math.abs(this.node.scrollTop - this.expected) >= 0.5) this.node.scrollTop = this.expected;
-    this.draw_soon();
+    this.drawSoon();
+  }
+
+  /** The browser scrolls before it tells: what it has not told yet counts too. */
+  sync() {
+    const real = this.node.scrollTop;
+    if (Math.abs(real - this.expected) < 1) return;
+    this.top = real * this.scale;
+    this.expected = real;
   }
 
   scrolled() {
-    const real = this.node.scrollTop;
-    if (Math.abs(real - this.expected) >= 1) {
-      this.top = real * this.scale;
-      this.expected = real;
-    }
-    this.draw_soon();
+    this.sync();
+    this.drawSoon();
     this.onMove?.();
   }
 
@@ -190,7 +195,7 @@ export class List {
     this.setTop(Number.MAX_SAFE_INTEGER);
   }
 
-  draw_soon() {
+  drawSoon() {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       this.paint();
@@ -228,7 +233,7 @@ export class List {
     if (node.row !== row || node.stamp !== this.stamp || node.index !== index) {
       Object.assign(node, { row, index, stamp: this.stamp });
       node.setAttribute('aria-rowindex', index + 1);
-      node.style.height = this.tops ? `${this.tallOf(index)}px` : '';
+      node.style.height = `${this.tallOf(index)}px`;
       this.draw(node, row, index);
     }
     node.classList.toggle('cursor', index === this.cursor);
@@ -251,7 +256,7 @@ export class List {
     if (middle && (y < this.top || y + tall > this.top + this.view)) this.setTop(y - this.view / 3);
     else if (y < this.top) this.setTop(y);
     else if (y + tall > this.top + this.view) this.setTop(y + tall - this.view);
-    this.draw_soon();
+    this.drawSoon();
     this.onPick?.(this.rows[this.cursor], this.cursor);
   }
 
@@ -284,7 +289,7 @@ export class List {
     const closing = () => { this.openRow = null; this.openNode = null; this.extra = 0; };
     if (this.find(this.openRow) >= 0) this.keepPlace(closing);
     else closing();
-    this.draw_soon();
+    this.drawSoon();
   }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! Every file stands under `/assets/BUILD/`, where BUILD is a hash of them all; so they may be kept for ever,
 //! and the one file that may not, the page itself, is asked about by its `ETag`. A page of an older build asks
-//! for names that are not here any more and gets nothing, rather than half of another build.
+//! for names that are not here any more and gets nothing, rather than half of another build. Comments are for who
+//! reads the source: they are left out on the way, their lines stay, so that an error names the right one.
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::LazyLock;
 
 /// What the page may do. It needs no more than its own files and its own server; a script made from text is
@@ -22,6 +26,8 @@ const PREFIX: &str = "/assets/";
 #[derive(Clone, Debug)]
 pub struct Asset {
     pub bytes: Bytes,
+    /// The same, for who accepts the encoding `gzip`.
+    pub gzip: Bytes,
     pub content_type: &'static str,
     pub cache_control: &'static str,
     /// Quoted, as it stands in the header.
@@ -42,13 +48,13 @@ pub fn build() -> &'static str {
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
-        [$(($name, include_bytes!(concat!("../assets/", $name)).as_slice())),*]
+        [$(($name, include_str!(concat!("../assets/", $name)))),*]
     };
 }
 
 const PAGE: &str = include_str!("../assets/index.html");
 
-const FILES: [(&str, &[u8]); 24] = files![
+const FILES: [(&str, &str); 23] = files![
     "api.js",
     "app.js",
     "clean.js",
@@ -59,7 +65,6 @@ const FILES: [(&str, &[u8]); 24] = files![
     "hist.js",
     "keys.js",
     "live.js",
-    "prefs.js",
     "query.js",
     "querybox.js",
     "range.js",
@@ -68,32 +73,55 @@ const FILES: [(&str, &[u8]); 24] = files![
     "rows.js",
     "run.js",
     "search.js",
+    "state.js",
     "style.css",
     "theme.js",
     "time.js",
-    "url.js",
     "vlist.js",
 ];
 
 static BUILD: LazyLock<String> = LazyLock::new(|| {
-    let all = FILES.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]).chain([PAGE.as_bytes()]);
-    format!("{:016x}", all.fold(FNV_START, fnv))
+    let all = FILES.into_iter().flat_map(|(name, text)| [name, text]).chain([PAGE]);
+    format!("{:016x}", all.fold(FNV_START, |hash, text| fnv(hash, text.as_bytes())))
 });
 
 static ASSETS: LazyLock<BTreeMap<String, Asset>> = LazyLock::new(|| {
     let mut assets = BTreeMap::new();
-    for (name, bytes) in FILES {
+    for (name, text) in FILES {
         let path = format!("{PREFIX}{}/{name}", build());
-        assets.insert(path, asset(Bytes::from_static(bytes), content_type(name), KEEP));
+        assets.insert(path, asset(sent(name, text), content_type(name), KEEP));
     }
     let page = PAGE.replace(PREFIX, &format!("{PREFIX}{}/", build()));
-    assets.insert("/".to_owned(), asset(Bytes::from(page), "text/html; charset=utf-8", ASK));
+    assets.insert("/".to_owned(), asset(page.into_bytes(), "text/html; charset=utf-8", ASK));
     assets
 });
 
-fn asset(bytes: Bytes, content_type: &'static str, cache_control: &'static str) -> Asset {
+fn sent(name: &str, text: &str) -> Vec<u8> {
+    if name.ends_with(".js") { without_comments(text).into_bytes() } else { text.as_bytes().to_vec() }
+}
+
+fn asset(bytes: Vec<u8>, content_type: &'static str, cache_control: &'static str) -> Asset {
     let etag = format!("\"{:016x}\"", fnv(FNV_START, &bytes));
-    Asset { bytes, content_type, cache_control, etag }
+    Asset { gzip: gzip(&bytes), bytes: Bytes::from(bytes), content_type, cache_control, etag }
+}
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    Bytes::from(packed.expect("writing into memory cannot fail"))
+}
+
+/// Lines that are nothing but a comment come out empty. Our scripts write comments no other way.
+fn without_comments(script: &str) -> String {
+    let mut in_comment = false;
+    let mut kept = Vec::new();
+    for line in script.split('\n') {
+        let text = line.trim_start();
+        let is_comment = in_comment || text.starts_with("//") || text.starts_with("/**");
+        in_comment = (in_comment || text.starts_with("/**")) && !text.contains("*/");
+        kept.push(if is_comment { "" } else { line });
+    }
+    kept.join("\n")
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -154,6 +182,31 @@ mod tests {
         let others = ASSETS.iter().filter(|(path, _)| path.as_str() != "/");
         assert!(others.clone().count() > 10);
         assert!(others.into_iter().all(|(_, asset)| asset.cache_control == KEEP));
+    }
+
+    /// What is sent must stay small, since a page is often opened over a bad line in a bad hour.
+    #[test]
+    fn the_page_stays_within_its_budget() {
+        let packed = |ending: &str| {
+            ASSETS.iter().filter(|(path, _)| path.ends_with(ending)).map(|(_, asset)| asset.gzip.len()).sum()
+        };
+        let (scripts, styles, page): (usize, usize, usize) = (packed(".js"), packed(".css"), packed("/"));
+        assert!(scripts <= 40_000, "{scripts} bytes of scripts");
+        assert!(styles <= 8_000, "{styles} bytes of styles");
+        assert!(page <= 3_000, "{page} bytes of page");
+        assert!(ASSETS.len() <= 24, "{} requests", ASSETS.len());
+    }
+
+    #[test]
+    fn comments_are_left_out_and_lines_stay() {
+        for (name, written) in FILES {
+            let sent = text(&format!("{PREFIX}{}/{name}", build()));
+            assert_eq!(sent.split('\n').count(), written.split('\n').count(), "{name}");
+            assert!(!sent.contains("/**") && !sent.contains("//!"), "{name}");
+        }
+        let check = |written: &str, sent: &str| assert_eq!(without_comments(written), sent);
+        check("a\n// b\n  /** c\n   * d */\ne // f\n", "a\n\n\n\ne // f\n");
+        check("x = 1\n  * 2\n/** one */\ny\n", "x = 1\n  * 2\n\ny\n");
     }
 
     /// The browser enforces it too; this names the line.

@@ -1,10 +1,11 @@
-//! The page's state in its address: `#/search?q=…&from=…&to=…`. Reading never fails; what is unknown is left out.
+//! What the page remembers: where it is, in its address (`#/search?q=…&from=…&to=…`), and what a reader chose,
+//! in this browser. Reading either never fails; what is unknown is left out.
 
 const PAGES = ['search', 'live', 'cluster', 'context'];
 const LONGEST = 4096;
 
 /** The page and its parameters as they stand in the address. */
-export function read() {
+export function place() {
   const [path, rest = ''] = location.hash.replace(/^#\/?/, '').split(/\?(.*)/s);
   const page = PAGES.includes(path) ? path : 'search';
   const params = {};
@@ -30,10 +31,36 @@ export function go(page, params) {
   dispatchEvent(new Event('tailbuck:address'));
 }
 
-/** Changes the address in place: for state that is not worth a step back. */
-export function amend(page, params) {
-  history.replaceState(null, '', address(page, params));
-}
-
 /** The whole address of a page, to be sent to someone. */
 export const shareable = (page, params) => `${location.origin}${location.pathname}${address(page, params)}`;
+
+const DEFAULTS = { utc: true, theme: 'auto', wrap: false, letters: true, facets: true };
+const KEY = 'tailbuck.prefs';
+const listeners = new Set();
+
+function load() {
+  try {
+    return { ...DEFAULTS, ...JSON.parse(localStorage.getItem(KEY) ?? '{}') };
+  } catch {
+    return { ...DEFAULTS };
+  }
+}
+
+export const prefs = load();
+
+/** Changes one choice, keeps it if the browser lets us, and tells everyone who shows it. */
+export function choose(name, value) {
+  prefs[name] = value;
+  try {
+    localStorage.setItem(KEY, JSON.stringify(prefs));
+  } catch { /* private mode: it holds until the page closes */ }
+  for (const listener of listeners) listener(name, value);
+}
+
+/** Calls `act(name, value)` at each change. */
+export function onChoice(act) {
+  listeners.add(act);
+}
+
+export const isDark = () =>
+  prefs.theme === 'dark' || (prefs.theme === 'auto' && matchMedia('(prefers-color-scheme: dark)').matches);
