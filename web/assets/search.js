@@ -148,7 +148,8 @@ export class SearchPage {
       run.interrupt('refused', error);
       this.abort.abort();
       if (error.code === 'bad_query') this.box.refuse(error);
-      return this.hist.clear();
+      this.node.classList.add('idle');
+      return null;
     }
     run.interrupt('gone', error instanceof Gone ? error : new Gone(`this page failed: ${error.message}`));
     if (run.rows.list.length || !(error instanceof Gone)) return null;
