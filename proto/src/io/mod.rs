@@ -4,5 +4,10 @@
 //! machines.
 
 pub mod clock;
+pub mod dir;
+pub mod keys;
+pub mod stop;
+
+pub mod links;
 pub mod members;
 pub mod quic;

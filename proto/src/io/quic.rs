@@ -30,6 +30,7 @@ pub use link::{Answers, Asks, Exchange, Link, Replies};
 
 use crate::ids::NodeId;
 use crate::limits::FRAME_BYTES_MAX;
+use crate::roster::Address;
 use crate::seal::PublicKey;
 use std::fmt;
 use std::io;
@@ -118,6 +119,14 @@ pub enum LinkError {
     Socket { address: SocketAddr, source: io::Error },
     #[error("node {0} is not in the roster")]
     Stranger(NodeId),
+    #[error("node {0} has no address in the roster")]
+    NoAddress(NodeId),
+    #[error("node {node}: its address {address} can't be found: {why}")]
+    Unresolved { node: NodeId, address: Address, why: String },
+    #[error("node {0} failed and is let rest")]
+    Resting(NodeId),
+    #[error("node {node} could not be reached within {within:?}")]
+    NotInTime { node: NodeId, within: Duration },
     #[error("no connection to {party}: {why}")]
     Dial { party: Box<Party>, why: String },
     #[error("connection to {party} is gone: {why}")]

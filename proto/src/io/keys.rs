@@ -1,0 +1,193 @@
+//! A node's key file: made once, never overwritten, readable by its owner alone.
+//!
+//! ```text
+//! tailbuck key 1
+//! id 1122334455667788
+//! seed 64 digits of lower-case hex
+//! ```
+//!
+//! The id is drawn together with the first seed. A node that changes its key writes a new file with the old id.
+
+use crate::ids::NodeId;
+use crate::io::dir::sync_folder_of;
+use crate::seal::{Keys, Seed};
+use rand::CryptoRng;
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+const FIRST_LINE: &str = "tailbuck key 1";
+
+/// A key file's bytes; whatever is larger is none.
+const FILE_BYTES_MAX: u64 = 1024;
+
+/// Who this node is, and the keys that prove it.
+#[derive(Debug)]
+pub struct NodeKeys {
+    pub id: NodeId,
+    pub keys: Keys,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error("{0}: there is a file already, and a key is never overwritten")]
+    Exists(PathBuf),
+    #[error("{path}: others than its owner may read this key; run `chmod 600 {path}`")]
+    Open { path: PathBuf },
+    #[error("{path}: not a key file: {why}")]
+    NotAKey { path: PathBuf, why: &'static str },
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+}
+
+impl NodeKeys {
+    /// Draws a key, and an id unless this is a new key for an old one, and writes both down before they are used.
+    pub fn generate(path: &Path, id: Option<NodeId>, rng: &mut impl CryptoRng) -> Result<Self, KeysError> {
+        let id = id.unwrap_or_else(|| NodeId(rng.next_u64()));
+        let seed = Seed::draw(rng);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| {
+            let path = path.to_owned();
+            if source.kind() == io::ErrorKind::AlreadyExists { KeysError::Exists(path) } else { wrong(path, source) }
+        })?;
+        let written = file.write_all(text(id, &seed).as_bytes()).and_then(|()| file.sync_all());
+        if let Err(source) = written.and_then(|()| sync_folder_of(path)) {
+            // It is ours and it is not whole; whoever tries again should not find it.
+            let _ = remove_file(path);
+            return Err(wrong(path.to_owned(), source));
+        }
+        Ok(Self { id, keys: Keys::from_seed(&seed) })
+    }
+
+    pub fn read(path: &Path) -> Result<Self, KeysError> {
+        let refuse = |source| wrong(path.to_owned(), source);
+        let file = File::open(path).map_err(refuse)?;
+        let mode = file.metadata().map_err(refuse)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(KeysError::Open { path: path.to_owned() });
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_BYTES_MAX).unwrap_or(0)));
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(refuse)?;
+        let (id, seed) = parse(&bytes).map_err(|why| KeysError::NotAKey { path: path.to_owned(), why })?;
+        Ok(Self { id, keys: Keys::from_seed(&seed) })
+    }
+}
+
+fn wrong(path: PathBuf, source: io::Error) -> KeysError {
+    KeysError::File { path, source }
+}
+
+fn text(id: NodeId, seed: &Seed) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(256));
+    text.push_str(&format!("{FIRST_LINE}\nid {id}\nseed "));
+    for byte in seed.bytes() {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(half.into(), 16).expect("half a byte is a digit"));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn parse(bytes: &[u8]) -> Result<(NodeId, Seed), &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let mut lines = text.split('\n');
+    if lines.next() != Some(FIRST_LINE) {
+        return Err("its first line is not \"tailbuck key 1\"");
+    }
+    let id = lines.next().and_then(|line| line.strip_prefix("id ")?.parse().ok()).ok_or("its second line is no id")?;
+    let seed = lines.next().and_then(|line| hex(line.strip_prefix("seed ")?)).ok_or("its third line is no seed")?;
+    if lines.eq([""]) { Ok((id, seed)) } else { Err("it does not end after its third line") }
+}
+
+fn hex(digits: &str) -> Option<Seed> {
+    let mut seed = Zeroizing::new([0; 32]);
+    let pairs = digits.as_bytes().chunks_exact(2);
+    if pairs.len() != seed.len() || digits.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in seed.iter_mut().zip(pairs) {
+        let [high, low] = [pair.first()?, pair.get(1)?].map(|digit| digit_value(*digit));
+        *byte = high? << 4 | low?;
+    }
+    Some(Seed::from_bytes(*seed))
+}
+
+fn digit_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::dir::tests::Temporary;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use std::fs::{Permissions, read, set_permissions, write};
+
+    fn rng() -> StdRng {
+        StdRng::seed_from_u64(1)
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_read_again() {
+        let folder = Temporary::new();
+        let path = folder.0.join("key");
+        let made = NodeKeys::generate(&path, None, &mut rng()).expect("a new file");
+        assert_eq!(path.metadata().expect("a file").permissions().mode() & 0o777, 0o600);
+        let found = NodeKeys::read(&path).expect("a good file");
+        assert_eq!((found.id, found.keys.public()), (made.id, made.keys.public()));
+
+        let before = read(&path).expect("a file");
+        let again = NodeKeys::generate(&path, None, &mut StdRng::seed_from_u64(2));
+        assert!(matches!(again, Err(KeysError::Exists(_))));
+        assert_eq!(read(&path).expect("a file"), before);
+
+        let renewed = NodeKeys::generate(&folder.0.join("new"), Some(made.id), &mut StdRng::seed_from_u64(3));
+        let renewed = renewed.expect("a new file");
+        assert_eq!(renewed.id, made.id);
+        assert_ne!(renewed.keys.public(), made.keys.public());
+    }
+
+    #[test]
+    fn a_key_others_may_read_is_refused_with_what_to_do() {
+        let folder = Temporary::new();
+        let path = folder.0.join("key");
+        NodeKeys::generate(&path, None, &mut rng()).expect("a new file");
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+            set_permissions(&path, Permissions::from_mode(mode)).expect("our file");
+            let why = NodeKeys::read(&path).expect_err("too open").to_string();
+            assert!(why.ends_with(&format!("run `chmod 600 {}`", path.display())), "{why}");
+        }
+        set_permissions(&path, Permissions::from_mode(0o400)).expect("our file");
+        NodeKeys::read(&path).expect("its owner may read it");
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_refused_without_showing_it() {
+        let folder = Temporary::new();
+        let path = folder.0.join("key");
+        NodeKeys::generate(&path, None, &mut rng()).expect("a new file");
+        let good = String::from_utf8(read(&path).expect("a file")).expect("text");
+        let cut = |by: usize| good[..good.len() - by].to_owned();
+        let mut bad = vec![String::new(), cut(1), cut(2), cut(10), format!("{good}\n"), good.to_uppercase()];
+        bad.push(good.replace("key 1", "key 2"));
+        bad.push(good.replace("id ", "id  "));
+        bad.push(good.replace("seed ", "seed g"));
+        bad.push(good.replace('\n', "\r\n"));
+        bad.push("x".repeat(5000));
+        for text in bad {
+            write(&path, &text).expect("our file");
+            let error = NodeKeys::read(&path).expect_err("not a key");
+            assert!(matches!(error, KeysError::NotAKey { .. }), "{text:?}");
+            let seed = good.split("seed ").nth(1).expect("a seed").trim();
+            assert!(!error.to_string().contains(&seed[..8]), "{error}");
+        }
+        assert!(matches!(NodeKeys::read(&folder.0.join("none")), Err(KeysError::File { .. })));
+    }
+}
