@@ -62,7 +62,7 @@ export class Histogram {
     this.sums = Array.from({ length: this.bars }, (_, i) => frame.counts.reduce((sum, level) => sum + level[i], 0));
     this.most = Math.max(1, ...this.sums);
     const total = this.sums.reduce((a, b) => a + b, 0);
-    this.peak.textContent = `${count(total)} in range${frame.done === false ? ' so far' : ''} · highest bar ${count(this.most)} in ${span(Number(this.frame.step) / 1e9)}`;
+    this.peak.textContent = `${frame.exact === false ? '≈ ' : ''}${count(total)} in range${frame.done === false ? ' so far' : ''} · highest bar ${count(this.most)} in ${span(Number(this.frame.step) / 1e9)}`;
     if (frame.done !== false) this.fillTable();
     this.draw();
   }

@@ -101,6 +101,8 @@ function reach(run, utc, withDay) {
 }
 
 function completeness(run, utc, withDay) {
+  const said = run.end?.complete;
+  if (said) return { tone: run.missing.length ? 'warn' : 'good', text: said };
   const away = Object.entries(run.away).map(([node, why]) => `${node} ${why}`).join(', ');
   if (run.missing.length) {
     const ranges = run.missing.map(({ node, host, from, to, why }) => {
@@ -111,7 +113,6 @@ function completeness(run, utc, withDay) {
     return { tone: 'warn', text: `Incomplete. Not heard: ${shown}${ranges.length > 6 ? ` and ${ranges.length - 6} more` : ''}` };
   }
   if (run.state === 'complete') {
-    if (run.end.complete === false) return { tone: 'warn', text: 'Incomplete' };
     return { tone: 'good', text: away ? `Complete: ${away}, other copies answered` : 'Complete' };
   }
   return away ? { tone: 'warn', text: away } : null;

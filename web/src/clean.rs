@@ -1,10 +1,23 @@
 //! Log text made safe to look at: what cannot be seen is shown, what would turn text around does nothing.
 //!
 //! Promises that no control character of C0 or C1 save the tab, no direction mark and no invisible character
-//! that fools the eye comes out. Bytes that are not text are the caller's matter, and so is markup: the page
-//! sets text only, a terminal knows none. `assets/clean.js` holds the same table.
+//! that fools the eye comes out. Markup is not its matter: the page sets text only, a terminal knows none. `assets/clean.js` holds the same table.
 
 use std::borrow::Cow;
+
+/// A line's bytes for a terminal: as [`visible`], and what is not UTF-8 as `\xff`, byte by byte.
+#[must_use]
+pub fn shown(line: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(line) {
+        return visible(text);
+    }
+    let mut shown = String::with_capacity(line.len() + 16);
+    for chunk in line.utf8_chunks() {
+        shown.push_str(&visible(chunk.valid()));
+        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    Cow::Owned(shown)
+}
 
 /// The text with every such character replaced by a sign: C0 by its control picture, the rest by `<U+202E>`.
 #[must_use]
@@ -13,12 +26,12 @@ pub fn visible(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     };
     let (plain, rest) = text.split_at(first);
-    let mut shown = String::with_capacity(text.len() + 16);
-    shown.push_str(plain);
+    let mut visible = String::with_capacity(text.len() + 16);
+    visible.push_str(plain);
     for char in rest.chars() {
-        push(&mut shown, char);
+        push(&mut visible, char);
     }
-    Cow::Owned(shown)
+    Cow::Owned(visible)
 }
 
 fn push(shown: &mut String, char: char) {
@@ -62,6 +75,14 @@ mod tests {
     #[test]
     fn plain_text_is_not_copied() {
         assert!(matches!(visible("GET /a\t200 größer 日本 👩‍🚒"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_spelled_out() {
+        let check = |line: &[u8], expected| assert_eq!(shown(line), expected);
+        check(b"plain", "plain");
+        check(b"a\xff\xfeb", "a\\xff\\xfeb");
+        check(b"\x1b[31m\xc3", "\u{241b}[31m\\xc3");
     }
 
     proptest! {
