@@ -181,7 +181,13 @@ mod tests {
     use proto::message::SeqRange;
 
     fn packet(bucket: u64, seq: u32) -> PacketId {
-        PacketId { tailer: NodeId(1), environment: Environment::default(), bucket: BucketId(bucket), run: RunId(2), seq }
+        PacketId {
+            tailer: NodeId(1),
+            environment: Environment::default(),
+            bucket: BucketId(bucket),
+            run: RunId(2),
+            seq,
+        }
     }
 
     fn cell(step: i64, count: u64) -> CountCell {

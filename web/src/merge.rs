@@ -9,13 +9,14 @@ mod lane;
 mod seen;
 
 pub use lane::{Away, Fate};
+pub use seen::Seen;
 
 use lane::{Lane, State};
 use proto::event::{OwnedEvent, TimeOrder};
 use proto::ids::NodeId;
 use proto::message::{Part, Progress, SearchOrder};
 use proto::time::Timestamp;
-use seen::Seen;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -189,4 +190,4 @@ fn before(order: SearchOrder, one: &OwnedEvent, other: &OwnedEvent) -> Ordering 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,23 +6,36 @@
 use proto::ids::EventId;
 use std::collections::{BTreeSet, VecDeque};
 
-/// At 40 bytes twice, ten megabytes a search at most.
+/// For a search: at 40 bytes twice, ten megabytes at most.
 const NAMES_MAX: usize = 1 << 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Seen {
     names: BTreeSet<EventId>,
     by_age: VecDeque<EventId>,
+    names_max: usize,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::of(NAMES_MAX)
+    }
 }
 
 impl Seen {
-    /// False when this name was given before; the oldest names are forgotten.
+    /// Remembers this many names, the newest.
+    #[must_use]
+    pub fn of(names_max: usize) -> Self {
+        Self { names: BTreeSet::new(), by_age: VecDeque::new(), names_max }
+    }
+
+    /// False when this name was given before.
     pub fn is_new(&mut self, id: EventId) -> bool {
         if !self.names.insert(id) {
             return false;
         }
         self.by_age.push_back(id);
-        if self.by_age.len() > NAMES_MAX
+        if self.by_age.len() > self.names_max
             && let Some(oldest) = self.by_age.pop_front()
         {
             self.names.remove(&oldest);

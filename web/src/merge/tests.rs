@@ -9,7 +9,7 @@ use std::sync::Arc;
 const PATIENCE: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(100);
 
-fn source(tailer: u64, stream: u8) -> Source {
+pub(crate) fn source(tailer: u64, stream: u8) -> Source {
     Source {
         tailer: NodeId(tailer),
         environment: Environment::default(),
@@ -23,7 +23,7 @@ fn source(tailer: u64, stream: u8) -> Source {
     }
 }
 
-fn event(time: i64, tailer: u64, stream: u8, offset: u64) -> OwnedEvent {
+pub(crate) fn event(time: i64, tailer: u64, stream: u8, offset: u64) -> OwnedEvent {
     OwnedEvent {
         source: Arc::new(source(tailer, stream)),
         offset,
@@ -35,7 +35,7 @@ fn event(time: i64, tailer: u64, stream: u8, offset: u64) -> OwnedEvent {
     }
 }
 
-fn row(event: &OwnedEvent, source: u32) -> Row {
+pub(crate) fn row(event: &OwnedEvent, source: u32) -> Row {
     Row {
         source,
         offset: event.offset,
@@ -52,7 +52,13 @@ fn end(exhausted: bool) -> Part {
 }
 
 /// What a node would send for its next page of `page` rows, cut into parts of `cut` rows.
-fn parts(events: &[OwnedEvent], order: SearchOrder, after: Option<TimeOrder>, page: usize, cut: usize) -> VecDeque<Part> {
+fn parts(
+    events: &[OwnedEvent],
+    order: SearchOrder,
+    after: Option<TimeOrder>,
+    page: usize,
+    cut: usize,
+) -> VecDeque<Part> {
     let mut sorted: Vec<&OwnedEvent> = events.iter().collect();
     sorted.sort_by(|one, other| before(order, one, other));
     sorted.retain(|e| after.is_none_or(|after| order.compare(&e.borrow().order(), &after) == Ordering::Greater));
