@@ -159,7 +159,7 @@ impl<'a> Bench<'a> {
 
     /// Whether the bucks that answered hold everything that two bucks acknowledged.
     fn bucks_cover(&self) -> bool {
-        self.bucks_away.len() < self.bucks.min(2).max(1)
+        self.bucks_away.len() < self.bucks.clamp(1, 2)
     }
 
     fn keeper(&self, node: NodeId, range: TimeRange, why: String) -> Missing {

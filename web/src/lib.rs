@@ -12,6 +12,7 @@
 
 pub mod complete;
 pub mod counts;
+pub mod cursor;
 pub mod fleet;
 pub mod merge;
 pub mod window;

@@ -156,15 +156,14 @@ fn drive(
                 wires[node.0 as usize] = parts(&held[node.0 as usize], order, after, page, cut);
             }
             Step::Finished => return got,
-            Step::Wait => loop {
+            Step::Wait => {
                 let node = usize::from(turns[turn % turns.len()]) % wires.len();
                 turn += 1;
                 let next = (0..wires.len()).map(|by| (node + by) % wires.len()).find(|node| !wires[*node].is_empty());
                 let node = next.expect("a merge that waits has somebody to wait for");
                 let part = wires[node].pop_front().expect("not empty");
                 merge.on_part(START, NodeId(node as u64), part);
-                break;
-            },
+            }
         }
     }
 }
