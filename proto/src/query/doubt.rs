@@ -1,6 +1,6 @@
 //! Field terms that can be asked but hardly ever answered, and what to tell who typed them.
 
-use super::expr::{Field, Test};
+use super::expr::{Expr, Field, Test};
 use crate::event::Level;
 use crate::ids::EventId;
 
@@ -12,6 +12,9 @@ pub(super) fn about(field: &Field, test: &Test) -> Option<&'static str> {
         Test::Glob(_) | Test::Pattern(_) => None,
     }?;
     match field {
+        _ if matches!(test, Test::Glob(_)) && whole.starts_with(['>', '<']) => {
+            Some("taken as the value itself; leave out the : to compare")
+        }
         Field::Level if whole.parse::<Level>().is_err() => {
             Some("no such level: unknown, trace, debug, info, notice, warn, error and critical are")
         }
@@ -21,10 +24,27 @@ pub(super) fn about(field: &Field, test: &Test) -> Option<&'static str> {
         Field::Stream if whole.len() != 32 => {
             Some("a stream's id is 32 hex digits; put quotes around the whole to search for it as text")
         }
-        Field::File if !whole.contains('/') => Some("the whole path is compared; write file:*name for any folder"),
-        Field::Parsed(_) if matches!(test, Test::Glob(_)) && whole.starts_with(['>', '<']) => {
-            Some("compared as text; for numbers leave out the :")
+        Field::File if !whole.contains(['/', '\\']) => {
+            Some("the whole path is compared; write file:*name for any folder")
         }
+        _ => None,
+    }
+}
+
+/// One field is asked to have two values at once. Those of `@fields` may, in an array.
+pub(super) fn asks_two_values(expr: &Expr) -> bool {
+    let Expr::And(all) = expr else { return false };
+    let mut asked: Vec<&Field> = all.iter().filter_map(field_of_one_value).collect();
+    let many = asked.len();
+    asked.dedup();
+    asked.len() < many
+}
+
+fn field_of_one_value(expr: &Expr) -> Option<&Field> {
+    match expr {
+        Expr::Field(Field::Parsed(_), _) => None,
+        Expr::Field(field, Test::Exact(_)) => Some(field),
+        Expr::Field(field, Test::Glob(glob)) if !glob.contains(['*', '?']) => Some(field),
         _ => None,
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn note_on_word(word: &str) -> &'static str {
         return "text: only straight quotes group words";
     }
     if word.starts_with('-') && word.len() > 1 {
-        return "text: a - excludes only before a letter, a quote or a group";
+        return "text: a - before another -, a > or a = excludes nothing";
     }
     if matches!(word, "AND" | "OR" | "NOT") {
         return "text: there is nothing here to join";

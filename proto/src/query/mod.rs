@@ -34,6 +34,8 @@ mod display;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use expr::{Expr, Field, Order, Test, Text};
 pub use need::Need;

@@ -123,8 +123,12 @@ impl Parser<'_> {
             return Err(ParseError { at, len: 1, message: "no closing )".to_owned(), hint });
         }
         self.scanner.close_group();
-        if asked.is_none() {
-            self.warn(at, "nothing stands in this group; it is left out");
+        match &asked {
+            None => self.warn(at, "nothing stands in this group; it is left out"),
+            Some(expr) if doubt::asks_two_values(expr) => {
+                self.warn(at, "a field has one value: put OR between them");
+            }
+            Some(_) => {}
         }
         Ok(asked)
     }
@@ -144,7 +148,14 @@ impl Parser<'_> {
         let exact = self.scanner.rest().starts_with('\'');
         let (text, len) = self.scanner.quoted()?;
         self.count_term(len)?;
+        let at = self.scanner.at();
         self.scanner.take(len, if exact { SpanKind::Exact } else { SpanKind::Phrase }, "");
+        if !self.scanner.ends_term(self.scanner.rest()) {
+            self.warn(
+                at,
+                "what follows this closing quote is a term of its own; '…' may hold \", and \"…\" may hold '",
+            );
+        }
         Ok((text, exact))
     }
 
