@@ -3,34 +3,45 @@
 //! Three programs on one host write to files of their own: an access log, JSON from the shop itself, and a worker
 //! that now and then fails with a stack trace. Load swells and ebbs over minutes; files are rotated at 4 MiB.
 
-use proto::io::clock;
+use proto::io::clock::{self, Clock};
+use proto::io::stop::{Stop, Token};
 use proto::time::{Timestamp, civil_from_days};
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::watch;
 
 const ROTATE_BYTES: u64 = 4 << 20;
 const ROTATED_KEPT: u32 = 3;
 const TURN: Duration = Duration::from_millis(250);
 
-const PATHS: [&str; 8] = ["/", "/cart", "/checkout", "/item/4711", "/item/90210", "/search?q=lamp", "/healthz", "/login"];
+const PATHS: [&str; 8] =
+    ["/", "/cart", "/checkout", "/item/4711", "/item/90210", "/search?q=lamp", "/healthz", "/login"];
 const AGENTS: [&str; 3] = ["Mozilla/5.0 (X11; Linux x86_64)", "curl/8.5.0", "ShopApp/3.2 (iPhone)"];
 const JOBS: [&str; 4] = ["send-receipt", "resize-image", "rebuild-index", "sync-stock"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Writes until told to stop. The folder is made.
-pub async fn run(folder: PathBuf, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-    std::fs::create_dir_all(&folder)?;
-    let mut shop = Shop::open(&folder)?;
+/// Opens the shop; it writes until everybody stops. The folder is made.
+pub fn start(folder: PathBuf, stop: &Stop) {
+    let token = stop.token("demo");
+    tokio::spawn(async move {
+        if let Err(error) = run(&folder, token).await {
+            tracing::error!(folder = %folder.display(), %error, "the demo can't go on");
+        }
+    });
+}
+
+async fn run(folder: &Path, mut stop: Token) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut shop = Shop::open(folder)?;
+    let clock = Clock::real();
     let mut turn = tokio::time::interval(TURN);
     loop {
         tokio::select! {
-            _ = turn.tick() => shop.turn(clock::now().wall)?,
-            changed = stop.changed() => if changed.is_err() || *stop.borrow() { return Ok(()) },
+            _ = turn.tick() => shop.turn(clock.wall())?,
+            () = stop.asked() => return Ok(()),
         }
     }
 }
@@ -49,9 +60,9 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(folder: &Path) -> io::Result<Self> {
+    fn open(folder: &Path) -> anyhow::Result<Self> {
         let log = |name: &str| Log::open(folder.join(name));
-        let rng = StdRng::from_seed(clock::seed());
+        let rng = clock::generator()?;
         Ok(Self { rng, access: log("access.log")?, app: log("shop.log")?, worker: log("worker.log")?, turns: 0 })
     }
 
@@ -73,15 +84,37 @@ impl Shop {
         let rng = &mut self.rng;
         let path = PATHS[rng.random_range(0..PATHS.len())];
         let millis = rng.random_range(1..40u32) + if rng.random_bool(0.03) { rng.random_range(400..3000) } else { 0 };
-        let status = if millis > 2000 { 504 } else if rng.random_bool(0.02) { 500 } else if rng.random_bool(0.03) { 404 } else { 200 };
+        let status = if millis > 2000 {
+            504
+        } else if rng.random_bool(0.02) {
+            500
+        } else if rng.random_bool(0.03) {
+            404
+        } else {
+            200
+        };
         let (a, b) = (rng.random_range(0..256u32), rng.random_range(1..255u32));
         let agent = AGENTS[rng.random_range(0..AGENTS.len())];
         let trace: u64 = rng.random();
         let (day, clock) = common_log_time(now);
         let bytes = rng.random_range(200..30_000u32);
-        self.access.line(&format!("10.0.{a}.{b} - - [{day}:{clock} +0000] \"GET {path} HTTP/1.1\" {status} {bytes} \"-\" \"{agent}\""))?;
-        let level = if status >= 500 { "error" } else if status == 404 || millis > 400 { "warn" } else { "info" };
-        let message = if status == 504 { "upstream timed out" } else if status == 500 { "connection reset by peer" } else { "request done" };
+        self.access.line(&format!(
+            "10.0.{a}.{b} - - [{day}:{clock} +0000] \"GET {path} HTTP/1.1\" {status} {bytes} \"-\" \"{agent}\""
+        ))?;
+        let level = if status >= 500 {
+            "error"
+        } else if status == 404 || millis > 400 {
+            "warn"
+        } else {
+            "info"
+        };
+        let message = if status == 504 {
+            "upstream timed out"
+        } else if status == 500 {
+            "connection reset by peer"
+        } else {
+            "request done"
+        };
         self.app.line(&format!(
             "{{\"time\":\"{now}\",\"level\":\"{level}\",\"msg\":\"{message}\",\"path\":\"{path}\",\"status\":{status},\"ms\":{millis},\"trace\":\"{trace:016x}\"}}"
         ))

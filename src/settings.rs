@@ -2,13 +2,13 @@
 //!
 //! Every complaint names the file and the line. What the numbers mean is checked by the role that uses them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// One node's settings, as written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The key file; `tailbuck keygen` makes one.
@@ -28,7 +28,7 @@ pub struct Settings {
     pub web: Option<WebSettings>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TailerSettings {
     /// Files and globs.
@@ -41,7 +41,7 @@ pub struct TailerSettings {
     pub spool_mib: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuckSettings {
     pub listen: SocketAddr,
@@ -54,7 +54,7 @@ pub struct BuckSettings {
     pub reserve_mib: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PorterSettings {
     pub listen: SocketAddr,
@@ -62,7 +62,7 @@ pub struct PorterSettings {
     pub shelf: PathBuf,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebSettings {
     pub listen: SocketAddr,
@@ -114,6 +114,12 @@ impl Settings {
         })
     }
 
+    /// As a file with a first line that says what it is.
+    pub fn text(&self, what: &str) -> String {
+        let body = toml::to_string(self).expect("settings are strings, numbers and tables");
+        format!("# {what}. Paths are meant from the folder of this file.\n\n{body}")
+    }
+
     /// Paths are meant from where the file lies, wherever the program was started.
     fn resolve(&mut self, folder: &Path) {
         for path in [&mut self.keys, &mut self.roster, &mut self.data] {
@@ -149,6 +155,20 @@ mod tests {
         assert!(complaint("keys = 7").starts_with("settings a.toml line 1: "), "{}", complaint("keys = 7"));
         assert!(complaint("keys = ").starts_with("settings a.toml line 1: "), "{}", complaint("keys = "));
         assert!(complaint("keys = \"k\"").contains("missing field"), "{}", complaint("keys = \"k\""));
+    }
+
+    #[test]
+    fn settings_are_written_as_they_are_read() {
+        let settings = Settings {
+            keys: "key".into(),
+            bucket_seconds: 10,
+            tailer: Some(TailerSettings { paths: vec!["/a \"b\"/*.log".into()], ..TailerSettings::default() }),
+            porter: Some(PorterSettings { listen: "127.0.0.1:1".parse().expect("an address"), shelf: "s".into() }),
+            ..Settings::default()
+        };
+        let text = settings.text("A node");
+        assert!(text.starts_with("# A node. "), "{text}");
+        assert_eq!(Settings::parse(Path::new("a.toml"), &text).expect("good settings"), settings);
     }
 
     #[test]

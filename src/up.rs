@@ -1,0 +1,158 @@
+//! `tailbuck up`: a whole cluster in this process, on loopback, kept in one folder.
+//!
+//! The folder is a fleet as `init` would lay it out; every node runs as it would alone, with its own key, over real
+//! connections. Keys and data stay from start to start; addresses are drawn anew when one is taken.
+
+use crate::args::Up;
+use crate::demo;
+use crate::exit::Outcome;
+use crate::layout::Layout;
+use crate::nodes::Node;
+use crate::search::WEB_URL_FILE;
+use crate::settings::Settings;
+use anyhow::{Context, bail};
+use proto::io::dir::write_whole;
+use proto::io::stop::Stop;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A bucket's width when nobody says otherwise: whoever tries it sees a block within two minutes.
+const BUCKET_SECONDS: u32 = 60;
+
+/// How long everything together may take to stop; a tailer drains for 5 s of it.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// What is followed when no path is named, and what below it is not text.
+const LOGS: &str = "/var/log/**";
+const NOT_LOGS: [&str; 4] = [
+    "/var/log/journal/**",
+    "/var/log/**/*.{gz,xz,zst,bz2,zip,journal,db}",
+    "/var/log/{wtmp,btmp,lastlog,faillog,tallylog}*",
+    "/var/log/private/**",
+];
+
+pub async fn run(up: &Up) -> anyhow::Result<Outcome> {
+    let layout = plan(up)?;
+    layout.write(&up.data)?;
+    let stop = Stop::default();
+    let mut nodes = Vec::new();
+    let mut url = None;
+    for planned in layout.nodes() {
+        let settings = Settings::read(&up.data.join(&planned.name).join("settings.toml"))?;
+        let node = Node::start(planned.role, &planned.name, settings, &stop).await;
+        let node = match node {
+            Ok(node) => node,
+            Err(error) => {
+                end(&stop, nodes).await?;
+                return Err(error);
+            }
+        };
+        url = url.or(node.url());
+        nodes.push(node);
+    }
+    let url = url.context("no web was started")?;
+    write_whole(&up.data.join(WEB_URL_FILE), format!("{url}\n").as_bytes())?;
+    if up.demo {
+        demo::start(demo_folder(&up.data), &stop);
+    }
+    writeln!(std::io::stdout(), "tailbuck is up: {url}/   (Ctrl-C stops it)")?;
+    stop.on_signals().await?;
+    end(&stop, nodes).await?;
+    Ok(Outcome::Done)
+}
+
+/// Everybody is told at once; each stops in its own written order.
+async fn end(stop: &Stop, nodes: Vec<Node>) -> anyhow::Result<()> {
+    stop.ask();
+    for node in nodes {
+        node.ended().await?;
+    }
+    Ok(stop.all_done(STOP_WITHIN).await?)
+}
+
+fn plan(up: &Up) -> anyhow::Result<Layout> {
+    let before = Before::read(&up.data)?;
+    let mut paths = absolute(&up.paths)?;
+    let mut exclude = Vec::new();
+    if up.demo {
+        paths.push(demo::glob(&demo_folder(&std::path::absolute(&up.data)?)));
+    } else if paths.is_empty() {
+        paths.push(LOGS.to_owned());
+        exclude = NOT_LOGS.map(str::to_owned).to_vec();
+    }
+    Ok(Layout {
+        bucks: before.addresses("buck", usize::from(up.bucks))?,
+        porters: before.addresses("porter", 1)?,
+        web: up.web,
+        tailers: vec![host_name()],
+        paths,
+        exclude,
+        environment: proto::ids::Environment::default(),
+        bucket_seconds: before.bucket_seconds(up.bucket)?,
+        shelf: "../shelf".into(),
+    })
+}
+
+fn demo_folder(data: &Path) -> PathBuf {
+    data.join("demo")
+}
+
+/// What was typed is meant from here, not from a node's folder.
+fn absolute(paths: &[String]) -> anyhow::Result<Vec<String>> {
+    let absolute = |path: &String| Ok(std::path::absolute(path).with_context(|| path.clone())?.display().to_string());
+    paths.iter().map(absolute).collect()
+}
+
+/// The kernel's name for this host, as far as it can name a folder.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let name: String = name.trim().chars().filter(plain).collect();
+    if name.is_empty() || name.starts_with('.') { "localhost".to_owned() } else { name }
+}
+
+/// What the folder holds from an earlier start.
+struct Before {
+    data: PathBuf,
+    bucket_seconds: Option<u32>,
+}
+
+impl Before {
+    fn read(data: &Path) -> anyhow::Result<Self> {
+        let path = data.join("buck-1").join("settings.toml");
+        let settings = if path.exists() { Some(Settings::read(&path)?) } else { None };
+        Ok(Self { data: data.to_owned(), bucket_seconds: settings.map(|settings| settings.bucket_seconds) })
+    }
+
+    /// Fixed when the folder is made: buckets of two widths can't lie in one.
+    fn bucket_seconds(&self, typed: Option<Duration>) -> anyhow::Result<u32> {
+        let typed = typed.map(|span| u32::try_from(span.as_secs())).transpose().context("--bucket")?;
+        match (self.bucket_seconds, typed) {
+            (Some(before), Some(typed)) if before != typed => {
+                bail!("{}: its buckets last {before}s, which can't be changed to {typed}s", self.data.display())
+            }
+            (before, typed) => Ok(before.or(typed).unwrap_or(BUCKET_SECONDS)),
+        }
+    }
+
+    /// Where these nodes listened before, as far as that is free; else somewhere new.
+    fn addresses(&self, word: &str, count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut held = Vec::new();
+        for number in 1..=count {
+            let socket = match self.address_of(&format!("{word}-{number}")).map(UdpSocket::bind) {
+                Some(Ok(socket)) => socket,
+                _ => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("a port on loopback")?,
+            };
+            held.push(socket);
+        }
+        held.iter().map(|socket| socket.local_addr().context("a port on loopback")).collect()
+    }
+
+    fn address_of(&self, name: &str) -> Option<SocketAddr> {
+        let settings = Settings::read(&self.data.join(name).join("settings.toml")).ok()?;
+        let listens = settings.buck.map(|buck| buck.listen).or(settings.porter.map(|porter| porter.listen))?;
+        listens.ip().is_loopback().then_some(listens)
+    }
+}
