@@ -4,6 +4,12 @@
 
 pub mod names;
 pub mod ranges;
+pub mod rules;
 
 pub mod lease;
 pub mod manifest;
+pub mod standing;
+
+pub mod census;
+pub mod dedup;
+pub mod machine;

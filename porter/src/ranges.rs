@@ -113,13 +113,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn packet(seq: u32) -> PacketId {
-        PacketId {
-            tailer: NodeId(1),
-            environment: Environment::default(),
-            bucket: BucketId(5),
-            run: RunId(2),
-            seq,
-        }
+        PacketId { tailer: NodeId(1), environment: Environment::default(), bucket: BucketId(5), run: RunId(2), seq }
     }
 
     fn range(first: u32, last: u32) -> SeqRange {

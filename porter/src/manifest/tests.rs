@@ -96,7 +96,8 @@ proptest! {
 #[test]
 fn a_block_says_whether_it_could_hold_a_moment() {
     let block = &sample().blocks[0];
-    let check = |from, to, expected| assert_eq!(block.touches(Timestamp(from), Timestamp(to)), expected, "{from}..{to}");
+    let check =
+        |from, to, expected| assert_eq!(block.touches(Timestamp(from), Timestamp(to)), expected, "{from}..{to}");
     check(-10, -5, false);
     check(-10, -4, true);
     check(100, 101, true);

@@ -1,0 +1,243 @@
+//! The porter's machine: told what bucks and the shelf say, it asks for what is to be done next.
+//!
+//! It looks at one bucket at a time, so what one look ported is known to the next; how a look goes is in `job`
+//! and `port`, when there is one in `looks`. Nothing it remembers is needed: a machine that starts anew reads the
+//! shelf and goes on, from wherever the one before it ended.
+//!
+//! ```text
+//! bucks' holdings -> which bucket is due -> look: list, read manifests, lease
+//!   -> survey: what do bucks hold, who closed it
+//!   -> port, shard by shard: fetch -> what is there already -> build -> put -> read back -> manifest
+//! ```
+//!
+//! Receipts are what [`Machine::receipts`] says, after a manifest could be read back and not before.
+
+mod bucks;
+mod collect;
+mod desk;
+mod job;
+mod looks;
+mod port;
+mod said;
+mod survey;
+
+pub use desk::Counters;
+pub use said::{
+    Action, AskId, BadCopy, Build, BuildOf, Built, BuiltBlock, CheckedInventory, CheckedPacket, Peers, PutOutcome,
+    Reply, StreamRange,
+};
+
+use crate::manifest::Manifest;
+use crate::names::BucketAt;
+use crate::rules::Rules;
+use crate::standing::Standing;
+use bucks::Bucks;
+use desk::{Asked, Desk, JobAsk};
+use job::{Job, Step};
+use looks::{Look, Looks, Unheard};
+use proto::ids::{Environment, NodeId};
+use proto::message::Receipt;
+use proto::time::{BucketId, BucketWidth, Now};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Machine {
+    desk: Desk,
+    bucks: Bucks,
+    looks: Looks,
+    job: Option<(Job, BTreeMap<NodeId, bucks::Held>)>,
+    probed: Duration,
+    /// Nothing is due before, unless an answer comes.
+    idle_until: Option<Duration>,
+}
+
+impl Machine {
+    #[must_use]
+    pub fn new(me: NodeId, rules: Rules, width: BucketWidth) -> Self {
+        Self {
+            desk: Desk::new(me, rules, width),
+            bucks: Bucks::default(),
+            looks: Looks::default(),
+            job: None,
+            probed: Duration::ZERO,
+            idle_until: None,
+        }
+    }
+
+    /// The roster, at the start and whenever it changes.
+    pub fn on_peers(&mut self, now: Now, peers: Peers) {
+        self.bucks.set(&peers.bucks);
+        self.desk.peers = peers;
+        self.go_on(now);
+    }
+
+    /// A manifest was found on the shelf: at the start, and when another porter wrote it.
+    pub fn on_manifest(&mut self, now: Now, manifest: &Arc<Manifest>) {
+        self.learn(manifest);
+        self.go_on(now);
+    }
+
+    /// Every manifest there is, at the start: as [`Self::on_manifest`], many at once.
+    pub fn on_manifests<'a>(&mut self, now: Now, manifests: impl IntoIterator<Item = &'a Arc<Manifest>>) {
+        manifests.into_iter().for_each(|manifest| self.learn(manifest));
+        self.go_on(now);
+    }
+
+    fn learn(&mut self, manifest: &Arc<Manifest>) {
+        self.desk.stands(manifest);
+        let at = manifest.at.bucket_at();
+        self.looks.stands(&at, self.desk.standing.is_complete(&at));
+    }
+
+    pub fn on_reply(&mut self, now: Now, ask: AskId, reply: Reply) {
+        if let Some(asked) = self.desk.answered(ask) {
+            self.on_answer(now, asked, reply);
+            self.go_on(now);
+        }
+    }
+
+    pub fn on_timeout(&mut self, now: Now) {
+        while let Some(asked) = self.desk.take_overdue(now) {
+            self.on_answer(now, asked, Reply::Failed("no answer in time".to_owned()));
+        }
+        self.go_on(now);
+    }
+
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        [self.desk.next_deadline(), self.bucks.next_look(), self.idle_until].into_iter().flatten().min()
+    }
+
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.desk.poll_action()
+    }
+
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.desk.standing
+    }
+
+    #[must_use]
+    pub fn receipts(&self, buckets: &[(Environment, BucketId)]) -> Vec<Receipt> {
+        self.desk.standing.receipts(buckets)
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.desk.counters
+    }
+
+    /// What went wrong lately, the newest last.
+    pub fn trouble(&self) -> impl Iterator<Item = &str> {
+        self.desk.trouble.iter().map(String::as_str)
+    }
+
+    /// The bucket being looked at.
+    #[must_use]
+    pub fn working_on(&self) -> Option<&BucketAt> {
+        self.job.as_ref().map(|(job, _)| &job.at)
+    }
+
+    fn on_answer(&mut self, now: Now, asked: Asked, reply: Reply) {
+        match (asked, reply) {
+            (Asked::Holdings(buck), Reply::Holdings { holdings, more }) => {
+                self.bucks.on_holdings(now, buck, holdings, more, &mut self.desk);
+            }
+            (Asked::Holdings(buck), _) => self.bucks.on_silence(now, buck, &self.desk),
+            (Asked::Probe, Reply::Inventory(page)) => survey::learn_hints(&page.closed, &mut self.desk),
+            (Asked::Probe | Asked::Loose, _) => {}
+            (Asked::Job(asked), reply) => self.on_job_answer(now, asked, reply),
+        }
+    }
+
+    fn on_job_answer(&mut self, now: Now, asked: JobAsk, reply: Reply) {
+        if let (JobAsk::Inventory(buck) | JobAsk::Fetch(buck), Reply::Failed(_)) = (asked, &reply) {
+            self.bucks.on_silence(now, buck, &self.desk);
+        }
+        let Some((job, _)) = &mut self.job else { return };
+        let step = job.on_reply(now, asked, reply, &mut self.desk);
+        if step != Step::Going {
+            self.end_job(now, step);
+        }
+    }
+
+    fn end_job(&mut self, now: Now, step: Step) {
+        let Some((job, held)) = self.job.take() else { return };
+        job.release(now, &mut self.desk);
+        self.desk.forget_job();
+        let stands = self.desk.standing.of_bucket(&job.at).next().is_some();
+        let complete = if stands { self.desk.standing.is_complete(&job.at) } else { job.survey.away.is_empty() };
+        let tries = self.looks.get(&job.at).map_or(0, |look| look.tries);
+        let mut look = Look { at: now.mono, tries, held, away: job.survey.away.clone(), ..Look::default() };
+        match step {
+            Step::Going => return,
+            Step::Done => look.complete = complete,
+            Step::Leased(until) => {
+                look.failed = true;
+                look.not_before = Some(until);
+            }
+            Step::Failed(why) => {
+                look.failed = true;
+                self.desk.trouble(&job.at, &why);
+            }
+        }
+        look.tries = if look.complete { 0 } else { tries + 1 };
+        if stands {
+            look.unheard = job.unheard.iter().map(|tailer| (*tailer, self.unheard(&job.at, *tailer))).collect();
+            self.looks.stands(&job.at, complete);
+        }
+        self.looks.done(&job.at, look);
+    }
+
+    fn unheard(&self, at: &BucketAt, tailer: NodeId) -> Unheard {
+        let newest = self.desk.closings.newest(&at.environment, tailer);
+        Unheard { newest, expected: self.desk.is_expected(at, tailer) }
+    }
+
+    /// Asks bucks, and begins the next look when nothing is being done.
+    fn go_on(&mut self, now: Now) {
+        self.bucks.look(now, &mut self.desk);
+        self.probe(now);
+        self.idle_until = None;
+        if self.job.is_some() || self.desk.peers.bucks.is_empty() {
+            return;
+        }
+        self.looks.tidy(&self.bucks);
+        match self.looks.next(now, &self.bucks, &self.desk) {
+            Some(at) => {
+                let held = self.bucks.of(&at);
+                self.job = Some((Job::start(now, at, &mut self.desk), held));
+            }
+            None => self.idle_until = self.looks.next_due(now, &self.bucks, &self.desk),
+        }
+    }
+
+    /// While a bucket waits for a tailer, bucks are asked now and then whether it has closed anything since.
+    fn probe(&mut self, now: Now) {
+        if now.mono < self.probed + self.desk.rules.probe_every {
+            return;
+        }
+        let environments: std::collections::BTreeSet<_> =
+            self.looks.wait_for_tailers().map(|at| at.environment.clone()).collect();
+        self.probed = now.mono;
+        let bucket = self.desk.width.bucket_of(now.wall);
+        for environment in environments {
+            for buck in self.desk.peers.bucks.clone() {
+                let environment = environment.clone();
+                self.desk.ask_buck(now, Asked::Probe, |ask| Action::AskInventory {
+                    ask,
+                    buck,
+                    environment,
+                    bucket,
+                    after: None,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

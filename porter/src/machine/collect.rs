@@ -1,0 +1,350 @@
+//! Gets each packet of a shard once, from one of its holders, and hands them out in batches for one block each.
+//!
+//! A batch is a run of packets in order of their names, cut where it would hold more than a block should. So the
+//! same packets make the same batches, whoever answered first; what holds no good copy is passed over.
+
+use super::said::{BadCopy, CheckedPacket, StreamRange};
+use crate::dedup::merge;
+use crate::rules::{FETCH_BYTES_MAX, FETCH_PACKETS_MAX, FETCHES_PER_BUCK};
+use proto::ids::{NodeId, PacketId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// One buck's copy, as its inventory has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Copy {
+    pub buck: NodeId,
+    pub bytes: u32,
+    pub crc: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Collect {
+    packets: Vec<(PacketId, Place)>,
+    by_name: BTreeMap<PacketId, usize>,
+    /// Everything before was handed out.
+    taken: usize,
+    /// Everything before is ready or given up; the batch that grows is `taken..grown`.
+    grown: usize,
+    cost: usize,
+    /// Nothing before needs to be asked for.
+    asked_to: usize,
+    /// Of packets that were asked for, until they are part of the batch that grows.
+    waiting_bytes: u64,
+    open: BTreeMap<NodeId, Vec<Vec<usize>>>,
+    away: BTreeSet<NodeId>,
+    block_bytes: usize,
+    window_bytes: u64,
+    /// Copies that were no good, for the status page.
+    pub bad: Vec<(PacketId, NodeId, BadCopy)>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Copies nobody has tried yet, the next one last.
+    Wanted(Vec<Copy>),
+    Asked(Vec<Copy>, Copy),
+    Ready(CheckedPacket, u32),
+    Taken,
+    GivenUp,
+}
+
+/// Packets for one block.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub packets: Vec<(PacketId, Arc<[u8]>)>,
+    pub streams: Vec<StreamRange>,
+}
+
+impl Collect {
+    pub fn new(packets: BTreeMap<PacketId, Vec<Copy>>, block_bytes: usize, window_bytes: u64) -> Self {
+        let by_name = packets.keys().cloned().enumerate().map(|(at, id)| (id, at)).collect();
+        let packets = packets.into_iter().map(|(id, copies)| {
+            let copies = in_order(&id, copies);
+            (id, Place::Wanted(copies))
+        });
+        Self {
+            packets: packets.collect(),
+            by_name,
+            taken: 0,
+            grown: 0,
+            cost: 0,
+            asked_to: 0,
+            waiting_bytes: 0,
+            open: BTreeMap::new(),
+            away: BTreeSet::new(),
+            block_bytes,
+            window_bytes,
+            bad: Vec::new(),
+        }
+    }
+
+    /// The next question to a buck, while there is room for what it would bring.
+    pub fn next_ask(&mut self) -> Option<(NodeId, Vec<PacketId>)> {
+        self.grow();
+        while matches!(self.packets.get(self.asked_to), Some((_, place)) if !matches!(place, Place::Wanted(_))) {
+            self.asked_to += 1;
+        }
+        let mut at = self.asked_to;
+        let (mut to, mut chosen, mut bytes) = (None, Vec::new(), 0);
+        while at < self.packets.len() && chosen.len() < FETCH_PACKETS_MAX && bytes < FETCH_BYTES_MAX {
+            // The one packet a batch waits for is asked for whatever the window says.
+            if self.waiting_bytes >= self.window_bytes && at > self.grown {
+                break;
+            }
+            if let Some(copy) = self.choose(at, to) {
+                to = Some(copy.buck);
+                bytes += u64::from(copy.bytes);
+                self.waiting_bytes += u64::from(copy.bytes);
+                chosen.push(at);
+            }
+            at += 1;
+            // Far ahead of the first packet that is wanted, other bucks' packets are not looked through.
+            if at > self.asked_to + 4 * FETCH_PACKETS_MAX {
+                break;
+            }
+        }
+        let buck = to?;
+        let names = chosen.iter().map(|at| self.packets[*at].0.clone()).collect();
+        self.open.entry(buck).or_default().push(chosen);
+        Some((buck, names))
+    }
+
+    /// Takes a copy of the packet for asking, from `buck` if that is decided already.
+    fn choose(&mut self, at: usize, buck: Option<NodeId>) -> Option<Copy> {
+        let Place::Wanted(copies) = &mut self.packets[at].1 else { return None };
+        while copies.last().is_some_and(|copy| self.away.contains(&copy.buck)) {
+            copies.pop();
+        }
+        let Some(copy) = copies.last().copied() else {
+            self.packets[at].1 = Place::GivenUp;
+            return None;
+        };
+        let busy = self.open.get(&copy.buck).is_some_and(|open| open.len() >= FETCHES_PER_BUCK);
+        if busy || buck.is_some_and(|buck| buck != copy.buck) {
+            return None;
+        }
+        copies.pop();
+        let rest = std::mem::take(copies);
+        self.packets[at].1 = Place::Asked(rest, copy);
+        Some(copy)
+    }
+
+    /// An answer; what was asked for and is not in it is asked of the next holder.
+    pub fn got(&mut self, buck: NodeId, packets: Vec<(PacketId, Result<CheckedPacket, BadCopy>)>) {
+        let Some(asked) = self.close_ask(buck, &packets) else { return };
+        for (id, packet) in packets {
+            let Some(at) = self.by_name.get(&id).copied().filter(|at| asked.contains(at)) else { continue };
+            match packet {
+                Ok(packet) => self.ready(at, buck, packet),
+                Err(bad) => self.bad.push((id, buck, bad)),
+            }
+        }
+        asked.into_iter().for_each(|at| self.ask_again(at, buck));
+    }
+
+    /// The open question of this buck that the answer belongs to: the one that holds its first packet, or else
+    /// the oldest.
+    fn close_ask(
+        &mut self,
+        buck: NodeId,
+        packets: &[(PacketId, Result<CheckedPacket, BadCopy>)],
+    ) -> Option<Vec<usize>> {
+        let first = packets.first().and_then(|(id, _)| self.by_name.get(id).copied());
+        let open = self.open.get_mut(&buck)?;
+        let place = first.and_then(|first| open.iter().position(|asked| asked.contains(&first)));
+        (!open.is_empty()).then(|| open.remove(place.unwrap_or(0)))
+    }
+
+    fn ready(&mut self, at: usize, buck: NodeId, packet: CheckedPacket) {
+        if let Place::Asked(_, copy) = &self.packets[at].1
+            && copy.buck == buck
+        {
+            self.packets[at].1 = Place::Ready(packet, copy.bytes);
+        }
+    }
+
+    fn ask_again(&mut self, at: usize, buck: NodeId) {
+        if let Place::Asked(rest, copy) = &mut self.packets[at].1
+            && copy.buck == buck
+        {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(copy.bytes));
+            self.packets[at].1 = Place::Wanted(std::mem::take(rest));
+            self.asked_to = self.asked_to.min(at);
+        }
+    }
+
+    /// Nothing more is asked of this buck.
+    pub fn went_away(&mut self, buck: NodeId) {
+        self.away.insert(buck);
+        for asked in self.open.remove(&buck).unwrap_or_default() {
+            asked.into_iter().for_each(|at| self.ask_again(at, buck));
+        }
+    }
+
+    /// A batch that is full or the last; an empty one says that all was handed out.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        self.grow();
+        let full = self.cost >= self.block_bytes || self.grown == self.packets.len();
+        full.then(|| self.hand_out())
+    }
+
+    /// Takes what is ready into the batch, up to its first gap or its end.
+    fn grow(&mut self) {
+        while self.cost < self.block_bytes
+            && let Some((_, place)) = self.packets.get_mut(self.grown)
+        {
+            match place {
+                Place::Ready(packet, bytes) => {
+                    self.cost += packet.cost;
+                    self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(*bytes));
+                }
+                Place::Wanted(copies) if copies.iter().all(|copy| self.away.contains(&copy.buck)) => {
+                    *place = Place::GivenUp;
+                }
+                Place::GivenUp | Place::Taken => {}
+                Place::Wanted(_) | Place::Asked(..) => break,
+            }
+            self.grown += 1;
+        }
+    }
+
+    fn hand_out(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        let mut streams = Vec::new();
+        for (id, place) in &mut self.packets[self.taken..self.grown] {
+            if let Place::Ready(packet, _) = std::mem::replace(place, Place::Taken) {
+                batch.packets.push((id.clone(), packet.bytes));
+                streams.extend(packet.streams);
+            }
+        }
+        batch.streams = merge(streams);
+        self.taken = self.grown;
+        self.cost = 0;
+        batch
+    }
+}
+
+/// The copy to try first last. Which of them that is depends on the packet, so that bucks share the work.
+fn in_order(id: &PacketId, mut copies: Vec<Copy>) -> Vec<Copy> {
+    copies.sort_unstable();
+    copies.dedup_by_key(|copy| copy.buck);
+    let turn = usize::try_from(id.seq).unwrap_or(0) / FETCH_PACKETS_MAX;
+    let by = turn % copies.len().max(1);
+    copies.rotate_left(by);
+    copies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proto::ids::{Environment, RunId};
+    use proto::time::BucketId;
+
+    fn packet(seq: u32) -> PacketId {
+        let environment = Environment::default();
+        PacketId { tailer: NodeId(1), environment, bucket: BucketId(5), run: RunId(2), seq }
+    }
+
+    fn good(seq: u32) -> CheckedPacket {
+        CheckedPacket { bytes: Arc::from(seq.to_le_bytes()), cost: 10, streams: Vec::new() }
+    }
+
+    /// Packet n is on the bucks given.
+    fn collect(holders: &[&[u64]], block_bytes: usize, window_bytes: u64) -> Collect {
+        let copies =
+            |bucks: &&[u64]| bucks.iter().map(|buck| Copy { buck: NodeId(*buck), bytes: 100, crc: 0 }).collect();
+        let packets = holders.iter().zip(0..).map(|(bucks, seq)| (packet(seq), copies(bucks))).collect();
+        Collect::new(packets, block_bytes, window_bytes)
+    }
+
+    fn seqs(batch: &Batch) -> Vec<u32> {
+        batch.packets.iter().map(|(id, _)| id.seq).collect()
+    }
+
+    #[test]
+    fn a_packet_without_a_good_copy_is_passed_over() {
+        let mut collect = collect(&[&[1, 2], &[1], &[2]], 1000, 1000);
+        let (first, names) = collect.next_ask().unwrap();
+        assert_eq!(names.len(), 2, "{first}: {names:?}");
+        let (second, _) = collect.next_ask().unwrap();
+        assert_eq!((first.0.min(second.0), first.0.max(second.0)), (1, 2));
+        assert_eq!(collect.next_ask(), None);
+        collect.got(NodeId(2), vec![(packet(2), Ok(good(2))), (packet(0), Err(BadCopy::Signature))]);
+        collect.got(NodeId(1), vec![(packet(1), Err(BadCopy::Signature))]);
+        assert!(collect.take_batch().is_none(), "packet 0 has another copy");
+        let (buck, names) = collect.next_ask().unwrap();
+        assert_eq!((buck, names), (NodeId(1), vec![packet(0)]));
+        collect.got(NodeId(1), vec![(packet(0), Ok(good(0)))]);
+        assert_eq!(collect.next_ask(), None);
+        assert_eq!(seqs(&collect.take_batch().unwrap()), [0, 2]);
+        assert_eq!(seqs(&collect.take_batch().unwrap()), [0; 0]);
+        assert_eq!(collect.bad.len(), 2);
+    }
+
+    #[test]
+    fn a_buck_that_went_away_is_not_asked_again() {
+        let mut collect = collect(&[&[1, 2], &[2]], 1000, 1000);
+        let (buck, names) = collect.next_ask().unwrap();
+        assert_eq!((buck, names.len()), (NodeId(2), 2));
+        collect.went_away(NodeId(2));
+        assert_eq!(collect.next_ask(), Some((NodeId(1), vec![packet(0)])));
+        collect.got(NodeId(2), vec![(packet(1), Ok(good(1)))]);
+        collect.got(NodeId(1), vec![(packet(0), Ok(good(0))), (packet(7), Ok(good(7)))]);
+        assert_eq!(seqs(&collect.take_batch().unwrap()), [0]);
+    }
+
+    #[test]
+    fn the_window_bounds_what_is_under_way() {
+        let holders: Vec<&[u64]> = vec![&[1]; 1000];
+        let mut collect = collect(&holders, usize::MAX, 500);
+        assert_eq!(collect.next_ask().map(|(_, names)| names.len()), Some(5));
+        assert_eq!(collect.next_ask(), None);
+        collect.got(NodeId(1), (0..5).map(|seq| (packet(seq), Ok(good(seq)))).collect());
+        assert_eq!(collect.next_ask().map(|(_, names)| names.len()), Some(5));
+    }
+
+    proptest! {
+        /// Whoever answers first, and whatever goes wrong on the way while one good copy is left.
+        #[test]
+        fn batches_do_not_depend_on_the_order_of_answers(order in prop::collection::vec((any::<u8>(), 0u8..4), 1..200)) {
+            let holders: Vec<&[u64]> = (0..40u32).map(|seq| match seq % 3 {
+                0 => &[1u64, 2][..],
+                1 => &[2, 3],
+                _ => &[1, 3],
+            }).collect();
+            let mut collect = collect(&holders, 70, 600);
+            let mut open = Vec::new();
+            let mut batches = Vec::new();
+            let mut steps = order.into_iter().cycle();
+            let mut spoiled = BTreeSet::new();
+            loop {
+                open.extend(std::iter::from_fn(|| collect.next_ask()));
+                match collect.take_batch() {
+                    Some(batch) if batch.packets.is_empty() => break,
+                    Some(batch) => batches.push(seqs(&batch)),
+                    None => {
+                        prop_assert!(!open.is_empty(), "stuck after {:?}", batches);
+                        let (pick, fault) = steps.next().unwrap();
+                        let (buck, names) = open.swap_remove(usize::from(pick) % open.len());
+                        let answer = names.into_iter().map(|id| match fault {
+                            0 if spoiled.insert(id.seq) => (id, Err(BadCopy::Signature)),
+                            _ => (id.clone(), Ok(good(id.seq))),
+                        });
+                        let mut answer: Vec<_> = answer.collect();
+                        if fault == 1 && spoiled.insert(answer[0].0.seq) {
+                            drop(answer.remove(0));
+                        }
+                        if fault > 1 {
+                            answer.reverse();
+                        }
+                        collect.got(buck, answer);
+                    }
+                }
+            }
+            let expected: Vec<Vec<u32>> = (0..40u32).collect::<Vec<_>>().chunks(7).map(<[u32]>::to_vec).collect();
+            prop_assert_eq!(batches, expected);
+        }
+    }
+}
