@@ -154,7 +154,7 @@ impl Machine {
     }
 
     fn on_job_answer(&mut self, now: Now, asked: JobAsk, reply: Reply) {
-        if let (JobAsk::Inventory(buck) | JobAsk::Fetch(buck), Reply::Failed(_)) = (asked, &reply) {
+        if let (JobAsk::Inventory(buck) | JobAsk::Fetch { buck, .. }, Reply::Failed(_)) = (asked, &reply) {
             self.bucks.on_silence(now, buck, &self.desk);
         }
         let Some((job, _)) = &mut self.job else { return };

@@ -31,7 +31,9 @@ pub(super) struct Collect {
     asked_to: usize,
     /// Of packets that were asked for, until they are part of the batch that grows.
     waiting_bytes: u64,
-    open: BTreeMap<NodeId, Vec<Vec<usize>>>,
+    /// Questions under way by number, and which packets they ask of whom.
+    open: BTreeMap<u64, (NodeId, Vec<usize>)>,
+    asks: u64,
     away: BTreeSet<NodeId>,
     block_bytes: usize,
     window_bytes: u64,
@@ -72,6 +74,7 @@ impl Collect {
             asked_to: 0,
             waiting_bytes: 0,
             open: BTreeMap::new(),
+            asks: 0,
             away: BTreeSet::new(),
             block_bytes,
             window_bytes,
@@ -79,8 +82,8 @@ impl Collect {
         }
     }
 
-    /// The next question to a buck, while there is room for what it would bring.
-    pub fn next_ask(&mut self) -> Option<(NodeId, Vec<PacketId>)> {
+    /// The next question, its number first, while there is room for what it would bring.
+    pub fn next_ask(&mut self) -> Option<(u64, NodeId, Vec<PacketId>)> {
         self.grow();
         while matches!(self.packets.get(self.asked_to), Some((_, place)) if !matches!(place, Place::Wanted(_))) {
             self.asked_to += 1;
@@ -106,8 +109,9 @@ impl Collect {
         }
         let buck = to?;
         let names = chosen.iter().map(|at| self.packets[*at].0.clone()).collect();
-        self.open.entry(buck).or_default().push(chosen);
-        Some((buck, names))
+        self.asks += 1;
+        self.open.insert(self.asks, (buck, chosen));
+        Some((self.asks, buck, names))
     }
 
     /// Takes a copy of the packet for asking, from `buck` if that is decided already.
@@ -120,7 +124,7 @@ impl Collect {
             self.packets[at].1 = Place::GivenUp;
             return None;
         };
-        let busy = self.open.get(&copy.buck).is_some_and(|open| open.len() >= FETCHES_PER_BUCK);
+        let busy = self.open.values().filter(|(buck, _)| *buck == copy.buck).count() >= FETCHES_PER_BUCK;
         if busy || buck.is_some_and(|buck| buck != copy.buck) {
             return None;
         }
@@ -131,8 +135,8 @@ impl Collect {
     }
 
     /// An answer; what was asked for and is not in it is asked of the next holder.
-    pub fn got(&mut self, buck: NodeId, packets: Vec<(PacketId, Result<CheckedPacket, BadCopy>)>) {
-        let Some(asked) = self.close_ask(buck, &packets) else { return };
+    pub fn got(&mut self, number: u64, packets: Vec<(PacketId, Result<CheckedPacket, BadCopy>)>) {
+        let Some((buck, asked)) = self.open.remove(&number) else { return };
         for (id, packet) in packets {
             let Some(at) = self.by_name.get(&id).copied().filter(|at| asked.contains(at)) else { continue };
             match packet {
@@ -141,19 +145,6 @@ impl Collect {
             }
         }
         asked.into_iter().for_each(|at| self.ask_again(at, buck));
-    }
-
-    /// The open question of this buck that the answer belongs to: the one that holds its first packet, or else
-    /// the oldest.
-    fn close_ask(
-        &mut self,
-        buck: NodeId,
-        packets: &[(PacketId, Result<CheckedPacket, BadCopy>)],
-    ) -> Option<Vec<usize>> {
-        let first = packets.first().and_then(|(id, _)| self.by_name.get(id).copied());
-        let open = self.open.get_mut(&buck)?;
-        let place = first.and_then(|first| open.iter().position(|asked| asked.contains(&first)));
-        (!open.is_empty()).then(|| open.remove(place.unwrap_or(0)))
     }
 
     fn ready(&mut self, at: usize, buck: NodeId, packet: CheckedPacket) {
@@ -177,7 +168,8 @@ impl Collect {
     /// Nothing more is asked of this buck.
     pub fn went_away(&mut self, buck: NodeId) {
         self.away.insert(buck);
-        for asked in self.open.remove(&buck).unwrap_or_default() {
+        let theirs: Vec<u64> = self.open.iter().filter(|(_, (of, _))| *of == buck).map(|(number, _)| *number).collect();
+        for (_, asked) in theirs.into_iter().filter_map(|number| self.open.remove(&number)) {
             asked.into_iter().for_each(|at| self.ask_again(at, buck));
         }
     }
@@ -266,17 +258,14 @@ mod tests {
     #[test]
     fn a_packet_without_a_good_copy_is_passed_over() {
         let mut collect = collect(&[&[1, 2], &[1], &[2]], 1000, 1000);
-        let (first, names) = collect.next_ask().unwrap();
-        assert_eq!(names.len(), 2, "{first}: {names:?}");
-        let (second, _) = collect.next_ask().unwrap();
-        assert_eq!((first.0.min(second.0), first.0.max(second.0)), (1, 2));
+        assert_eq!(collect.next_ask(), Some((1, NodeId(2), vec![packet(0), packet(2)])));
+        assert_eq!(collect.next_ask(), Some((2, NodeId(1), vec![packet(1)])));
         assert_eq!(collect.next_ask(), None);
-        collect.got(NodeId(2), vec![(packet(2), Ok(good(2))), (packet(0), Err(BadCopy::Signature))]);
-        collect.got(NodeId(1), vec![(packet(1), Err(BadCopy::Signature))]);
+        collect.got(1, vec![(packet(2), Ok(good(2))), (packet(0), Err(BadCopy::Signature))]);
+        collect.got(2, vec![(packet(1), Err(BadCopy::Signature))]);
         assert!(collect.take_batch().is_none(), "packet 0 has another copy");
-        let (buck, names) = collect.next_ask().unwrap();
-        assert_eq!((buck, names), (NodeId(1), vec![packet(0)]));
-        collect.got(NodeId(1), vec![(packet(0), Ok(good(0)))]);
+        assert_eq!(collect.next_ask(), Some((3, NodeId(1), vec![packet(0)])));
+        collect.got(3, vec![(packet(0), Ok(good(0)))]);
         assert_eq!(collect.next_ask(), None);
         assert_eq!(seqs(&collect.take_batch().unwrap()), [0, 2]);
         assert_eq!(seqs(&collect.take_batch().unwrap()), [0; 0]);
@@ -286,12 +275,11 @@ mod tests {
     #[test]
     fn a_buck_that_went_away_is_not_asked_again() {
         let mut collect = collect(&[&[1, 2], &[2]], 1000, 1000);
-        let (buck, names) = collect.next_ask().unwrap();
-        assert_eq!((buck, names.len()), (NodeId(2), 2));
+        assert_eq!(collect.next_ask(), Some((1, NodeId(2), vec![packet(0), packet(1)])));
         collect.went_away(NodeId(2));
-        assert_eq!(collect.next_ask(), Some((NodeId(1), vec![packet(0)])));
-        collect.got(NodeId(2), vec![(packet(1), Ok(good(1)))]);
-        collect.got(NodeId(1), vec![(packet(0), Ok(good(0))), (packet(7), Ok(good(7)))]);
+        assert_eq!(collect.next_ask(), Some((2, NodeId(1), vec![packet(0)])));
+        collect.got(1, vec![(packet(1), Ok(good(1)))]);
+        collect.got(2, vec![(packet(0), Ok(good(0))), (packet(7), Ok(good(7)))]);
         assert_eq!(seqs(&collect.take_batch().unwrap()), [0]);
     }
 
@@ -299,10 +287,10 @@ mod tests {
     fn the_window_bounds_what_is_under_way() {
         let holders: Vec<&[u64]> = vec![&[1]; 1000];
         let mut collect = collect(&holders, usize::MAX, 500);
-        assert_eq!(collect.next_ask().map(|(_, names)| names.len()), Some(5));
+        assert_eq!(collect.next_ask().map(|(_, _, names)| names.len()), Some(5));
         assert_eq!(collect.next_ask(), None);
-        collect.got(NodeId(1), (0..5).map(|seq| (packet(seq), Ok(good(seq)))).collect());
-        assert_eq!(collect.next_ask().map(|(_, names)| names.len()), Some(5));
+        collect.got(1, (0..5).map(|seq| (packet(seq), Ok(good(seq)))).collect());
+        assert_eq!(collect.next_ask().map(|(_, _, names)| names.len()), Some(5));
     }
 
     proptest! {
@@ -327,7 +315,7 @@ mod tests {
                     None => {
                         prop_assert!(!open.is_empty(), "stuck after {:?}", batches);
                         let (pick, fault) = steps.next().unwrap();
-                        let (buck, names) = open.swap_remove(usize::from(pick) % open.len());
+                        let (number, _, names) = open.swap_remove(usize::from(pick) % open.len());
                         let answer = names.into_iter().map(|id| match fault {
                             0 if spoiled.insert(id.seq) => (id, Err(BadCopy::Signature)),
                             _ => (id.clone(), Ok(good(id.seq))),
@@ -339,7 +327,7 @@ mod tests {
                         if fault > 1 {
                             answer.reverse();
                         }
-                        collect.got(buck, answer);
+                        collect.got(number, answer);
                     }
                 }
             }

@@ -40,7 +40,7 @@ pub(super) enum JobAsk {
     Inventory(NodeId),
     /// Another bucket's inventory, for its closings.
     Closings(NodeId),
-    Fetch(NodeId),
+    Fetch { buck: NodeId, number: u64 },
     Earlier,
     Build,
     PutBlock,

@@ -108,7 +108,7 @@ impl Job {
         let Phase::Porting(port) = &mut self.phase else {
             return Step::Failed("an answer of another kind than was asked for".to_owned());
         };
-        if let (JobAsk::Fetch(buck), Reply::Failed(_)) = (asked, &reply) {
+        if let (JobAsk::Fetch { buck, .. }, Reply::Failed(_)) = (asked, &reply) {
             self.survey.on_silence(buck);
         }
         match port.on_reply(now, asked, reply, &self.survey, desk) {

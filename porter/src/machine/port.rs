@@ -105,7 +105,13 @@ impl Port {
 
     pub fn on_reply(&mut self, now: Now, asked: JobAsk, reply: Reply, survey: &Survey, desk: &mut Desk) -> Ported {
         match (asked, reply) {
-            (JobAsk::Fetch(buck), reply) => self.on_fetched(now, buck, reply, survey, desk),
+            (JobAsk::Fetch { buck, number }, reply) => {
+                match reply {
+                    Reply::Fetched(packets) => self.collect.got(number, packets),
+                    _ => self.collect.went_away(buck),
+                }
+                self.fetched(now, survey, desk)
+            },
             (JobAsk::Earlier, Reply::Earlier(earlier)) => self.build(earlier, desk),
             (JobAsk::Build, Reply::Built(built)) => self.on_built(now, built, survey, desk),
             (JobAsk::PutBlock, _) => self.read_block(now, desk),
@@ -120,11 +126,7 @@ impl Port {
         }
     }
 
-    fn on_fetched(&mut self, now: Now, buck: NodeId, reply: Reply, survey: &Survey, desk: &mut Desk) -> Ported {
-        match reply {
-            Reply::Fetched(packets) => self.collect.got(buck, packets),
-            _ => self.collect.went_away(buck),
-        }
+    fn fetched(&mut self, now: Now, survey: &Survey, desk: &mut Desk) -> Ported {
         for (packet, buck, why) in std::mem::take(&mut self.collect.bad) {
             desk.counters.bad_copies += 1;
             desk.trouble(&self.at.bucket_at(), &format!("buck {buck} has a bad copy of packet {packet}: {why}"));
@@ -133,8 +135,8 @@ impl Port {
     }
 
     fn fetch(&mut self, now: Now, survey: &Survey, desk: &mut Desk) -> Ported {
-        while let Some((buck, packets)) = self.collect.next_ask() {
-            let asked = Asked::Job(JobAsk::Fetch(buck));
+        while let Some((number, buck, packets)) = self.collect.next_ask() {
+            let asked = Asked::Job(JobAsk::Fetch { buck, number });
             desk.ask_buck(now, asked, |ask| Action::Fetch { ask, buck, packets });
         }
         match self.collect.take_batch() {
