@@ -169,7 +169,8 @@ impl Collect {
     pub fn went_away(&mut self, buck: NodeId) {
         self.away.insert(buck);
         let theirs: Vec<u64> = self.open.iter().filter(|(_, (of, _))| *of == buck).map(|(number, _)| *number).collect();
-        for (_, asked) in theirs.into_iter().filter_map(|number| self.open.remove(&number)) {
+        for number in theirs {
+            let (_, asked) = self.open.remove(&number).unwrap_or((buck, Vec::new()));
             asked.into_iter().for_each(|at| self.ask_again(at, buck));
         }
     }

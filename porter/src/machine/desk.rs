@@ -40,7 +40,10 @@ pub(super) enum JobAsk {
     Inventory(NodeId),
     /// Another bucket's inventory, for its closings.
     Closings(NodeId),
-    Fetch { buck: NodeId, number: u64 },
+    Fetch {
+        buck: NodeId,
+        number: u64,
+    },
     Earlier,
     Build,
     PutBlock,

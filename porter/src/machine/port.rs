@@ -111,7 +111,7 @@ impl Port {
                     _ => self.collect.went_away(buck),
                 }
                 self.fetched(now, survey, desk)
-            },
+            }
             (JobAsk::Earlier, Reply::Earlier(earlier)) => self.build(earlier, desk),
             (JobAsk::Build, Reply::Built(built)) => self.on_built(now, built, survey, desk),
             (JobAsk::PutBlock, _) => self.read_block(now, desk),
