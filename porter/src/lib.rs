@@ -13,3 +13,6 @@ pub mod standing;
 pub mod census;
 pub mod dedup;
 pub mod machine;
+
+pub mod block;
+pub mod plan;

@@ -24,6 +24,7 @@ pub mod record;
 pub mod codec;
 pub mod message;
 
+pub mod grams;
 pub mod query;
 
 pub mod roster;

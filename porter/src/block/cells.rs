@@ -1,0 +1,511 @@
+//! Columns of cells: the words that differ between lines of one template, typed and packed.
+//!
+//! A column's kind and what describes it stand among the heads, its bytes among the text, its numbers (drawn in
+//! `numbers`) among the numbers; three streams for a page, because each squeezes best beside its like.
+//!
+//! ```text
+//! heads: u8 kind, then
+//! 0 same      counted bytes                    every cell is this
+//! 1 pattern   counted bytes, u8 form each      0x11 stands for a run of digits; each run is a column of numbers
+//! 2 entries   varint d                         d different cells, themselves a column; then numbers: which
+//! 3 lines     -                                text: each cell and a newline
+//! 4 counted   -                                numbers: lengths; text: the cells
+//! 5 hex       u8 digits, u8 upper              text: the bytes of equally long hexadecimal cells, first bytes of all first
+//! ```
+//!
+//! A run of digits takes its form: 0 no leading zeros, 1-18 so many digits, 255 as 0 but behind a column with how
+//! many digits each has.
+
+use super::numbers::{entropy_bits, put_shaped, shape_of, take_numbers};
+use super::template::CELL;
+use proto::field::{BadField, Fields, put_count, put_counted};
+use rustc_hash::FxHashMap;
+
+const SAME: u8 = 0;
+const PATTERN: u8 = 1;
+const ENTRIES: u8 = 2;
+const LINES: u8 = 3;
+const COUNTED: u8 = 4;
+const HEX: u8 = 5;
+
+/// Longer runs of digits would not fit 64 bits.
+const DIGITS_MAX: usize = 18;
+
+const FORM_PLAIN: u8 = 0;
+const FORM_WIDTHS: u8 = 255;
+
+/// What a page's cells are written to.
+#[derive(Debug, Default)]
+pub struct CellStreams {
+    pub heads: Vec<u8>,
+    pub text: Vec<u8>,
+    pub numbers: Vec<u8>,
+}
+
+impl CellStreams {
+    /// Appends a column. Never empty.
+    pub fn put_column(&mut self, cells: &[&[u8]]) {
+        self.put_nested(cells, true);
+    }
+
+    fn put_nested(&mut self, cells: &[&[u8]], entries_allowed: bool) {
+        let Some(first) = cells.first() else { return };
+        if cells.iter().all(|cell| cell == first) {
+            self.heads.push(SAME);
+            put_counted(&mut self.heads, first);
+            return;
+        }
+        let pattern = Pattern::of(cells);
+        let pattern_bits = pattern.as_ref().map(Pattern::bits);
+        if entries_allowed {
+            let entries = Entries::of(cells);
+            if entries.pay(cells.len(), pattern_bits) {
+                self.put_entries(&entries);
+                return;
+            }
+        }
+        match pattern {
+            Some(pattern) => self.put_pattern(&pattern),
+            None => self.put_text(cells),
+        }
+    }
+
+    fn put_entries(&mut self, entries: &Entries<'_>) {
+        self.heads.push(ENTRIES);
+        put_count(&mut self.heads, entries.different.len());
+        self.put_nested(&entries.different, false);
+        put_shaped(&mut self.numbers, &entries.which, &shape_of(&entries.which));
+    }
+
+    fn put_pattern(&mut self, pattern: &Pattern<'_>) {
+        self.heads.push(PATTERN);
+        put_counted(&mut self.heads, &pattern.text);
+        for run in &pattern.runs {
+            self.heads.push(run.form);
+            if run.form == FORM_WIDTHS {
+                put_shaped(&mut self.numbers, &run.widths, &shape_of(&run.widths));
+            }
+            put_shaped(&mut self.numbers, &run.values, &shape_of(&run.values));
+        }
+    }
+
+    fn put_text(&mut self, cells: &[&[u8]]) {
+        if let Some(upper) = hex_case(cells) {
+            return self.put_hex(cells, upper);
+        }
+        if cells.iter().any(|cell| cell.contains(&b'\n')) {
+            self.heads.push(COUNTED);
+            let lengths: Vec<u64> = cells.iter().map(|cell| cell.len() as u64).collect();
+            put_shaped(&mut self.numbers, &lengths, &shape_of(&lengths));
+            cells.iter().for_each(|cell| self.text.extend_from_slice(cell));
+        } else {
+            self.heads.push(LINES);
+            for cell in cells {
+                self.text.extend_from_slice(cell);
+                self.text.push(b'\n');
+            }
+        }
+    }
+
+    fn put_hex(&mut self, cells: &[&[u8]], upper: bool) {
+        let digits = cells[0].len();
+        self.heads.push(HEX);
+        self.heads.push(u8::try_from(digits).expect("hexadecimal cells are short"));
+        self.heads.push(u8::from(upper));
+        for pair in 0..digits / 2 {
+            self.text.extend(cells.iter().map(|cell| hex_value(cell[2 * pair]) << 4 | hex_value(cell[2 * pair + 1])));
+        }
+    }
+}
+
+/// The different cells of a column, in the order they came, and which each is.
+struct Entries<'a> {
+    different: Vec<&'a [u8]>,
+    which: Vec<u64>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(cells: &[&'a [u8]]) -> Self {
+        let mut known: FxHashMap<&[u8], u64> = FxHashMap::default();
+        let mut different = Vec::new();
+        let which = cells
+            .iter()
+            .map(|&cell| {
+                *known.entry(cell).or_insert_with(|| {
+                    different.push(cell);
+                    different.len() as u64 - 1
+                })
+            })
+            .collect();
+        Self { different, which }
+    }
+
+    /// Whether naming each cell once costs less than writing every one; text is reckoned at five bits a byte.
+    fn pay(&self, cells: usize, pattern_bits: Option<u64>) -> bool {
+        if self.different.len() * 2 > cells {
+            return false;
+        }
+        let text: u64 = self.different.iter().map(|cell| cell.len() as u64 + 1).sum();
+        match pattern_bits {
+            Some(bits) => shape_of(&self.which).bits + text * 5 < bits,
+            None => true,
+        }
+    }
+}
+
+/// Cells that differ only in their runs of digits.
+struct Pattern<'a> {
+    text: Vec<u8>,
+    runs: Vec<Run<'a>>,
+}
+
+#[derive(Default)]
+struct Run<'a> {
+    cells: Vec<&'a [u8]>,
+    form: u8,
+    values: Vec<u64>,
+    widths: Vec<u64>,
+}
+
+impl<'a> Pattern<'a> {
+    fn of(cells: &[&'a [u8]]) -> Option<Self> {
+        let mut pattern = Self { text: Vec::new(), runs: Vec::new() };
+        pattern.text = pattern_of(cells[0], |_| ())?;
+        let places = pattern.text.iter().filter(|&&byte| byte == CELL).count();
+        pattern.runs.resize_with(places, Run::default);
+        for cell in cells {
+            let mut place = 0;
+            let runs = &mut pattern.runs;
+            let text = pattern_of(cell, |run| {
+                if let Some(column) = runs.get_mut(place) {
+                    column.cells.push(run);
+                }
+                place += 1;
+            });
+            if text.as_ref() != Some(&pattern.text) {
+                return None;
+            }
+        }
+        pattern.runs.iter_mut().for_each(Run::number);
+        Some(pattern)
+    }
+
+    fn bits(&self) -> u64 {
+        self.runs.iter().map(|run| shape_of(&run.values).bits + shape_of(&run.widths).bits).sum()
+    }
+}
+
+impl Run<'_> {
+    fn number(&mut self) {
+        self.values = self.cells.iter().map(|digits| number_of(digits)).collect();
+        let width = self.cells[0].len();
+        if self.cells.iter().all(|digits| digits.len() == width) {
+            self.form = u8::try_from(width).expect("runs have up to 18 digits");
+        } else if self.cells.iter().all(|digits| digits.len() == 1 || digits[0] != b'0') {
+            self.form = FORM_PLAIN;
+        } else {
+            self.form = FORM_WIDTHS;
+            self.widths = self.cells.iter().map(|digits| digits.len() as u64).collect();
+        }
+    }
+}
+
+fn number_of(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'))
+}
+
+/// A cell with its runs of digits taken out and named. `None` when it has none, or one too long, or stands for
+/// one itself.
+fn pattern_of<'a>(cell: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(cell.len());
+    let mut found = false;
+    for part in cell.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
+        if part[0].is_ascii_digit() {
+            if part.len() > DIGITS_MAX {
+                return None;
+            }
+            found = true;
+            visit(part);
+            text.push(CELL);
+        } else if part.contains(&CELL) {
+            return None;
+        } else {
+            text.extend_from_slice(part);
+        }
+    }
+    found.then_some(text)
+}
+
+/// Whether cells are hexadecimal of one even length and one case: false lower, true upper.
+fn hex_case(cells: &[&[u8]]) -> Option<bool> {
+    let length = cells[0].len();
+    if length < 4 || length % 2 == 1 || length > 254 || cells.iter().any(|cell| cell.len() != length) {
+        return None;
+    }
+    let all = |fits: fn(&u8) -> bool| cells.iter().all(|cell| cell.iter().all(fits));
+    if all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)) {
+        return Some(false);
+    }
+    all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte)).then_some(true)
+}
+
+fn hex_value(digit: u8) -> u8 {
+    if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 }
+}
+
+/// A stretch of [`Cells::arena`].
+pub type Span = (u32, u32);
+
+/// A column as it was read.
+#[derive(Debug)]
+pub enum Column {
+    Same(Span),
+    Each(Vec<Span>),
+}
+
+impl Column {
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<Span> {
+        match self {
+            Self::Same(span) => Some(*span),
+            Self::Each(spans) => spans.get(row).copied(),
+        }
+    }
+}
+
+/// Reads columns. All cells' bytes gather in one arena.
+#[derive(Debug)]
+pub struct Cells<'a> {
+    pub heads: Fields<'a>,
+    text: Fields<'a>,
+    numbers: Fields<'a>,
+    pub arena: Vec<u8>,
+    /// How many more cells and bytes there may be; what is hostile ends here.
+    budget: usize,
+}
+
+impl<'a> Cells<'a> {
+    #[must_use]
+    pub fn new(heads: Fields<'a>, text: &'a [u8], numbers: &'a [u8], budget: usize) -> Self {
+        Self { heads, text: Fields::new(text), numbers: Fields::new(numbers), arena: Vec::new(), budget }
+    }
+
+    /// Reads a column of `count` cells.
+    pub fn take_column(&mut self, count: usize) -> Result<Column, BadField> {
+        self.take_nested(count, true)
+    }
+
+    /// Fails unless everything was read.
+    pub fn end(&self) -> Result<(), BadField> {
+        self.heads.end()?;
+        self.text.end()?;
+        self.numbers.end()
+    }
+
+    fn spend(&mut self, amount: usize) -> Result<(), BadField> {
+        self.budget = self.budget.checked_sub(amount).ok_or(self.heads.bad("more cells than a page can have"))?;
+        Ok(())
+    }
+
+    fn take_nested(&mut self, count: usize, entries_allowed: bool) -> Result<Column, BadField> {
+        if count == 0 {
+            return Err(self.heads.bad("a column without cells"));
+        }
+        match self.heads.u8()? {
+            SAME => {
+                let bytes = self.heads.counted(usize::MAX)?;
+                self.spend(1)?;
+                Ok(Column::Same(self.keep(bytes)?))
+            }
+            PATTERN => self.take_pattern(count),
+            ENTRIES if entries_allowed => self.take_entries(count),
+            LINES => self.take_lines(count),
+            COUNTED => self.take_counted(count),
+            HEX => self.take_hex(count),
+            _ => Err(self.heads.bad("a column of an unknown kind")),
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<Span, BadField> {
+        let start = self.here()?;
+        self.arena.extend_from_slice(bytes);
+        Ok((start, self.here()?))
+    }
+
+    fn here(&self) -> Result<u32, BadField> {
+        u32::try_from(self.arena.len()).map_err(|_| self.heads.bad("more bytes than a page can have"))
+    }
+
+    fn take_pattern(&mut self, count: usize) -> Result<Column, BadField> {
+        let text = self.heads.counted(usize::MAX)?;
+        let places = text.iter().filter(|&&byte| byte == CELL).count();
+        self.spend(count.saturating_mul(places + 1))?;
+        self.spend(count.saturating_mul(text.len()))?;
+        let mut runs = Vec::with_capacity(places);
+        for _ in 0..places {
+            let form = self.heads.u8()?;
+            let widths = if form == FORM_WIDTHS { take_numbers(&mut self.numbers, count)? } else { Vec::new() };
+            runs.push((form, widths, take_numbers(&mut self.numbers, count)?));
+        }
+        let parts: Vec<&[u8]> = text.split(|&byte| byte == CELL).collect();
+        let mut spans = Vec::with_capacity(count);
+        for row in 0..count {
+            let start = self.here()?;
+            for (part, (form, widths, values)) in parts.iter().zip(&runs) {
+                self.arena.extend_from_slice(part);
+                let digits = match *form {
+                    FORM_WIDTHS => usize::try_from(widths[row]).unwrap_or(usize::MAX).min(DIGITS_MAX),
+                    form => usize::from(form).min(DIGITS_MAX),
+                };
+                put_decimal(&mut self.arena, values[row], digits);
+            }
+            self.arena.extend_from_slice(parts.last().copied().unwrap_or_default());
+            spans.push((start, self.here()?));
+        }
+        Ok(Column::Each(spans))
+    }
+
+    fn take_entries(&mut self, count: usize) -> Result<Column, BadField> {
+        let different = self.heads.count(count)?;
+        self.spend(count)?;
+        let entries = self.take_nested(different, false)?;
+        let which = take_numbers(&mut self.numbers, count)?;
+        let spans = which
+            .into_iter()
+            .map(|entry| {
+                let entry = usize::try_from(entry).unwrap_or(usize::MAX);
+                entries.get(entry).ok_or(self.numbers.bad("an entry that is not there"))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Column::Each(spans))
+    }
+
+    fn take_lines(&mut self, count: usize) -> Result<Column, BadField> {
+        self.spend(count)?;
+        let all = self.text.rest();
+        let base = self.here()?;
+        let mut spans = Vec::with_capacity(count.min(all.len()));
+        let mut at = 0;
+        for end in memchr::memchr_iter(b'\n', all).take(count) {
+            let place = |at: usize| u32::try_from(at).ok().and_then(|at| base.checked_add(at));
+            let (Some(from), Some(to)) = (place(at), place(end)) else {
+                return Err(self.text.bad("more bytes than a page can have"));
+            };
+            spans.push((from, to));
+            at = end + 1;
+        }
+        if spans.len() < count {
+            return Err(self.text.bad("fewer cells than there should be"));
+        }
+        let bytes = self.text.take(at)?;
+        self.arena.extend_from_slice(bytes);
+        Ok(Column::Each(spans))
+    }
+
+    fn take_counted(&mut self, count: usize) -> Result<Column, BadField> {
+        self.spend(count)?;
+        let lengths = take_numbers(&mut self.numbers, count)?;
+        let mut spans = Vec::with_capacity(count);
+        for length in lengths {
+            let bytes = self.text.take(usize::try_from(length).unwrap_or(usize::MAX))?;
+            spans.push(self.keep(bytes)?);
+        }
+        Ok(Column::Each(spans))
+    }
+
+    fn take_hex(&mut self, count: usize) -> Result<Column, BadField> {
+        let digits = usize::from(self.heads.u8()?);
+        let letters = if self.heads.u8()? == 0 { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
+        self.spend(count)?;
+        let bytes = self.text.take(count.saturating_mul(digits / 2))?;
+        let mut spans = Vec::with_capacity(count);
+        for row in 0..count {
+            let start = self.here()?;
+            for byte in bytes.iter().skip(row).step_by(count) {
+                self.arena.push(letters[usize::from(byte >> 4)]);
+                self.arena.push(letters[usize::from(byte & 15)]);
+            }
+            spans.push((start, self.here()?));
+        }
+        Ok(Column::Each(spans))
+    }
+}
+
+/// A number in decimal with at least so many digits.
+fn put_decimal(out: &mut Vec<u8>, mut number: u64, digits: usize) {
+    let mut text = [b'0'; 20];
+    let mut at = text.len();
+    while number > 0 {
+        at -= 1;
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&text[at.min(text.len() - digits.max(1))..]);
+}
+
+/// What text costs when each byte costs by its share.
+#[must_use]
+pub fn text_bits(text: &[u8]) -> u64 {
+    let mut counts = [0u32; 256];
+    for &byte in text {
+        counts[usize::from(byte)] += 1;
+    }
+    entropy_bits(&counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn back(columns: &[Vec<Vec<u8>>]) -> usize {
+        let mut streams = CellStreams::default();
+        for column in columns {
+            streams.put_column(&column.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+        let mut cells = Cells::new(Fields::new(&streams.heads), &streams.text, &streams.numbers, 1 << 20);
+        for column in columns {
+            let read = cells.take_column(column.len()).unwrap();
+            for (row, cell) in column.iter().enumerate() {
+                let (from, to) = read.get(row).unwrap();
+                assert_eq!(&cells.arena[from as usize..to as usize], cell);
+            }
+        }
+        cells.end().unwrap();
+        streams.heads.len() + streams.text.len() + streams.numbers.len()
+    }
+
+    #[test]
+    fn columns_are_known_for_what_they_are() {
+        let check = |column: Vec<String>, most: usize| {
+            let column: Vec<Vec<u8>> = column.into_iter().map(String::into_bytes).collect();
+            let bytes = back(&[column]);
+            assert!(bytes <= most, "{bytes} bytes");
+        };
+        check((0..100).map(|_| "10.0.0.7".to_owned()).collect(), 10);
+        check((0..100).map(|i| format!("r{i}")).collect(), 110);
+        check((0..100).map(|i| format!("10.0.{}.{}", i % 3, i % 7)).collect(), 240);
+        check((0..100).map(|i| format!("{:08x}", i * 7_777_777)).collect(), 410);
+        check((0..100).map(|i| ["GET", "P0ST"][i % 2].to_owned()).collect(), 125);
+        check((0..50).map(|i| format!("0.{:0w$}", i * 3, w = i % 4)).collect(), 130);
+    }
+
+    proptest! {
+        #[test]
+        fn columns_go_there_and_back(columns in proptest::collection::vec(proptest::collection::vec(
+            prop_oneof![
+                "[0-9]{1,20}".prop_map(String::into_bytes),
+                "0{0,2}[0-9]{1,2}(\\.[0-9])?".prop_map(String::into_bytes),
+                "[0-9a-f]{8}".prop_map(String::into_bytes),
+                proptest::collection::vec(any::<u8>(), 0..5),
+            ], 1..20), 1..4)) {
+            back(&columns);
+        }
+
+        #[test]
+        fn any_bytes_are_columns_or_refused(heads: Vec<u8>, text: Vec<u8>, numbers: Vec<u8>, count in 0usize..50) {
+            let mut cells = Cells::new(Fields::new(&heads), &text, &numbers, 1 << 12);
+            while cells.take_column(count).is_ok() && !cells.heads.is_empty() {}
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! Searching one block: which pages, what of each page, and in which order it comes out.
+//!
+//! The hands fetch and the threads read; this file decides. [`Candidates`] are found first and say what the search
+//! will cost. Then a [`Search`] names the pages that must be read before the next event can be known, is given
+//! their [`hits`] in any order, and hands out events exactly in the order asked for: nothing comes out while a page
+//! that could hold something before it is unread. [`hits`] and the counting functions look at one page each and
+//! share nothing, so they may run in parallel.
+//!
+//! What is found are lines: pieces of one long line come as one event (see the module above).
+
+use super::directory::{NANOS_PER_MINUTE, PageEntry};
+use super::opened::{Opened, Ranges};
+use super::page::{Line, Page};
+use super::{BlockError, directory};
+use crate::plan::{Plan, levels_of};
+use proto::event::{Event, Flags, Level, OwnedEvent, Source, TimeOrder};
+use proto::ids::{NodeId, StreamId};
+use proto::message::SearchOrder;
+use proto::query::{Query, TimeRange};
+use proto::time::Timestamp;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+
+/// Pages asked for at once at most. A search for few lines asks for one, two, four: the first may be enough.
+const PAGES_AT_ONCE: usize = 16;
+
+/// Lines looked at between two looks at the cancel flag: well under a millisecond.
+const LINES_BETWEEN_LOOKS: usize = 1024;
+
+/// What is searched for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub query: Query,
+    /// Of event time, the end not included.
+    pub range: TimeRange,
+    pub order: SearchOrder,
+    /// Only what comes after this in the order asked for.
+    pub after: Option<TimeOrder>,
+    /// How many events at most; but events of one name and time are never parted, so that what comes after the
+    /// last of them is well defined.
+    pub limit: Option<usize>,
+}
+
+impl Ask {
+    /// Everything that fits, oldest first.
+    #[must_use]
+    pub fn all(query: Query) -> Self {
+        Self { query, range: TimeRange::ALL, order: SearchOrder::Oldest, after: None, limit: None }
+    }
+}
+
+/// The pages that can hold a match, and what reading all of them costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidates {
+    pub pages: Vec<u32>,
+    /// As they lie in the file.
+    pub bytes: u64,
+    /// Of the lines in them.
+    pub text_bytes: u64,
+    /// The query gave the index nothing to narrow the search by.
+    pub reads_everything: bool,
+}
+
+impl Candidates {
+    /// Asks the index; one round of fetching at most.
+    pub fn find<R: Ranges + ?Sized>(
+        opened: &Opened,
+        ranges: &R,
+        query: &Query,
+        range: TimeRange,
+    ) -> Result<Self, BlockError> {
+        let plan = Plan::of(query);
+        let leaves = opened.fetch_leaves(ranges, &plan)?;
+        let pages = plan.pages(opened, &leaves)?;
+        let touched = |number: &u32| {
+            let page = opened.pages.get(*number as usize);
+            page.is_some_and(|page| range.touches(Timestamp(page.earliest), Timestamp(page.latest)))
+        };
+        let pages: Vec<u32> = pages.iter().filter(touched).collect();
+        Ok(Self::of(opened, pages, plan.reads_everything()))
+    }
+
+    fn of(opened: &Opened, pages: Vec<u32>, reads_everything: bool) -> Self {
+        let entries = || pages.iter().filter_map(|&number| opened.pages.get(number as usize));
+        let bytes = entries().map(|page| u64::from(page.length)).sum();
+        let text_bytes = entries().map(|page| u64::from(page.text_bytes)).sum();
+        Self { bytes, text_bytes, reads_everything, pages }
+    }
+}
+
+/// An event's place in an answer; events of one name that differ follow the order of the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    time: Timestamp,
+    tailer: NodeId,
+    stream: StreamId,
+    offset: u64,
+    page: u32,
+    row: u32,
+}
+
+impl Key {
+    /// In the order of files time says nothing.
+    fn new(order: SearchOrder, name: TimeOrder, page: u32, row: u32) -> Self {
+        let time = if order == SearchOrder::File { Timestamp(0) } else { name.time };
+        Self { time, tailer: name.tailer, stream: name.stream, offset: name.offset, page, row }
+    }
+
+    fn name(&self) -> (Timestamp, NodeId, StreamId, u64) {
+        (self.time, self.tailer, self.stream, self.offset)
+    }
+}
+
+/// A key that sorts as the answer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Forward(Key),
+    Backward(Reverse<Key>),
+}
+
+impl Turn {
+    fn new(order: SearchOrder, key: Key) -> Self {
+        if order == SearchOrder::Newest { Self::Backward(Reverse(key)) } else { Self::Forward(key) }
+    }
+
+    fn key(&self) -> &Key {
+        match self {
+            Self::Forward(key) | Self::Backward(Reverse(key)) => key,
+        }
+    }
+}
+
+/// What one page had to give.
+#[derive(Debug, Default)]
+pub struct Hits {
+    found: Vec<(Turn, OwnedEvent)>,
+}
+
+/// What a search needs or has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Event(Box<OwnedEvent>),
+    /// These pages must be read and given before the next event is known.
+    Pages(Vec<u32>),
+    Done,
+}
+
+/// A search under way.
+#[derive(Debug)]
+pub struct Search {
+    ask: Ask,
+    /// Pages not asked for yet, with the first place anything in them can have.
+    unread: VecDeque<(Turn, u32)>,
+    /// Asked for and not given.
+    awaited: Vec<u32>,
+    held: BTreeMap<Turn, OwnedEvent>,
+    at_once: usize,
+    emitted: usize,
+    last: Option<Key>,
+}
+
+impl Search {
+    #[must_use]
+    pub fn new(opened: &Opened, ask: Ask, candidates: &Candidates) -> Self {
+        let mut unread: Vec<(Turn, u32)> = candidates
+            .pages
+            .iter()
+            .filter_map(|&number| Some((first_turn(opened, ask.order, number)?, number)))
+            .filter(|(_, number)| !is_before(opened, &ask, *number))
+            .collect();
+        unread.sort_unstable();
+        Self {
+            ask,
+            unread: unread.into(),
+            awaited: Vec::new(),
+            held: BTreeMap::new(),
+            at_once: 1,
+            emitted: 0,
+            last: None,
+        }
+    }
+
+    #[must_use]
+    pub fn ask(&self) -> &Ask {
+        &self.ask
+    }
+
+    /// The next event, or what must be read to know it.
+    pub fn step(&mut self) -> Step {
+        if self.is_over() {
+            return Step::Done;
+        }
+        if !self.awaited.is_empty() {
+            return Step::Pages(self.awaited.clone());
+        }
+        let first_held = self.held.keys().next();
+        let before_held = |turn: &Turn| first_held.is_none_or(|held| may_precede(turn, held));
+        let wanted = self.unread.iter().take_while(|(turn, _)| before_held(turn)).count();
+        if wanted > 0 {
+            let count = wanted.min(self.at_once);
+            self.at_once = (self.at_once * 2).min(PAGES_AT_ONCE);
+            self.awaited = self.unread.drain(..count).map(|(_, page)| page).collect();
+            return Step::Pages(self.awaited.clone());
+        }
+        match self.held.pop_first() {
+            Some((turn, event)) => {
+                self.emitted += 1;
+                self.last = Some(*turn.key());
+                Step::Event(Box::new(event))
+            }
+            None => Step::Done,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(limit) = self.ask.limit else { return false };
+        let next_is_same = || {
+            let next = self.held.keys().next().map(|turn| turn.key().name());
+            next.is_some() && next == self.last.map(|last| last.name())
+        };
+        self.emitted >= limit && !next_is_same()
+    }
+
+    /// Takes what [`hits`] found in a page that was asked for.
+    pub fn give(&mut self, page: u32, hits: Hits) {
+        self.awaited.retain(|&awaited| awaited != page);
+        self.held.extend(hits.found);
+        let Some(limit) = self.ask.limit else { return };
+        let room = limit.saturating_sub(self.emitted);
+        // Beyond the limit only what shares the last one's name is kept.
+        if let Some((turn, _)) = self.held.iter().nth(room.saturating_sub(1)) {
+            let name = turn.key().name();
+            while self.held.len() > room && self.held.keys().next_back().is_some_and(|turn| turn.key().name() != name) {
+                self.held.pop_last();
+            }
+        }
+        if self.held.len() >= room
+            && let Some(last) = self.held.keys().next_back()
+        {
+            let last = *last;
+            self.unread.retain(|(turn, _)| may_precede(turn, &last));
+        }
+    }
+
+    /// Runs on this thread until the next event.
+    pub fn next<R: Ranges + ?Sized>(
+        &mut self,
+        opened: &Opened,
+        ranges: &R,
+        cancel: &AtomicBool,
+    ) -> Result<Option<OwnedEvent>, BlockError> {
+        loop {
+            match self.step() {
+                Step::Event(event) => return Ok(Some(*event)),
+                Step::Done => return Ok(None),
+                Step::Pages(numbers) => {
+                    for (number, bytes) in numbers.iter().zip(opened.fetch_pages(ranges, &numbers)?) {
+                        let page = opened.page(*number, &bytes)?;
+                        let hits = hits(opened, *number, &page, &self.ask, cancel)?;
+                        self.give(*number, hits);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether something at `turn` or after it could come out before what is held at `held`, or beside it.
+fn may_precede(turn: &Turn, held: &Turn) -> bool {
+    turn <= held
+}
+
+/// The first place something in a page can have.
+fn first_turn(opened: &Opened, order: SearchOrder, number: u32) -> Option<Turn> {
+    let page = opened.pages.get(number as usize)?;
+    let bound = |time, name: (NodeId, StreamId), offset, page, row| Key {
+        time: Timestamp(time),
+        tailer: name.0,
+        stream: name.1,
+        offset,
+        page,
+        row,
+    };
+    let least = (NodeId(0), StreamId([0; 16]));
+    let most = (NodeId(u64::MAX), StreamId([u8::MAX; 16]));
+    let key = match order {
+        SearchOrder::Oldest => bound(page.earliest, least, 0, 0, 0),
+        SearchOrder::Newest => bound(page.latest, most, u64::MAX, u32::MAX, u32::MAX),
+        SearchOrder::File => {
+            let (name, first) = file_bounds(opened, page).min()?;
+            bound(0, name, first, 0, 0)
+        }
+    };
+    Some(Turn::new(order, key))
+}
+
+fn file_bounds<'a>(opened: &'a Opened, page: &'a PageEntry) -> impl Iterator<Item = ((NodeId, StreamId), u64)> + 'a {
+    page.segments.iter().filter_map(|segment| Some((*opened.streams.get(segment.stream as usize)?, segment.first)))
+}
+
+/// Whether all of a page comes before what was asked for.
+fn is_before(opened: &Opened, ask: &Ask, number: u32) -> bool {
+    let (Some(after), Some(page)) = (ask.after, opened.pages.get(number as usize)) else { return false };
+    match ask.order {
+        SearchOrder::Oldest => Timestamp(page.latest) < after.time,
+        SearchOrder::Newest => Timestamp(page.earliest) > after.time,
+        SearchOrder::File => file_bounds(opened, page).all(|(name, _)| name < (after.tailer, after.stream)),
+    }
+}
+
+/// A line as one event.
+pub fn event_of<'a>(opened: &'a Opened, page: &'a Page, line: &Line<'a>) -> Option<Event<'a>> {
+    let rows = page.rows.get(line.rows.clone())?;
+    let (first, last) = (rows.first()?, rows.last()?);
+    let source: &Source = opened.sources.get(first.source as usize)?;
+    let tail = Flags::CONTINUES.0 | Flags::NEWLINE_ABSENT.0;
+    let mut flags = first.flags.0 & !tail | last.flags.0 & tail;
+    flags |= rows.iter().fold(0, |any, row| any | row.flags.0) & Flags::REDACTED.0;
+    let file_length = rows.iter().fold(0u32, |sum, row| sum.saturating_add(row.file_length));
+    Some(Event {
+        source,
+        offset: first.offset,
+        time: Timestamp(first.time),
+        level: first.level,
+        flags: Flags(flags),
+        file_length,
+        line: line.bytes,
+    })
+}
+
+/// Calls `visit` with every line of a page that fits.
+fn each_match<'a>(
+    opened: &'a Opened,
+    page: &'a Page,
+    query: &Query,
+    range: TimeRange,
+    cancel: &AtomicBool,
+    mut visit: impl FnMut(Range<usize>, Event<'a>),
+) -> Result<(), BlockError> {
+    for (at, line) in page.lines().enumerate() {
+        if at % LINES_BETWEEN_LOOKS == 0 && cancel.load(Atomic::Relaxed) {
+            return Err(BlockError::Cancelled);
+        }
+        if let Some(event) = event_of(opened, page, &line)
+            && range.contains(event.time)
+            && query.matches(&event)
+        {
+            visit(line.rows, event);
+        }
+    }
+    Ok(())
+}
+
+/// What one page has to give to a search. Looks at nothing else, so pages can be looked at in parallel.
+pub fn hits(opened: &Opened, number: u32, page: &Page, ask: &Ask, cancel: &AtomicBool) -> Result<Hits, BlockError> {
+    let mut found: Vec<(Turn, usize)> = Vec::new();
+    each_match(opened, page, &ask.query, ask.range, cancel, |rows, event| {
+        let name = event.order();
+        if ask.after.is_none_or(|after| ask.order.compare(&after, &name).is_lt()) {
+            let row = u32::try_from(rows.start).unwrap_or(u32::MAX);
+            found.push((Turn::new(ask.order, Key::new(ask.order, name, number, row)), rows.start));
+        }
+    })?;
+    found.sort_unstable();
+    if let Some(limit) = ask.limit
+        && let Some((last, _)) = found.get(limit.saturating_sub(1))
+    {
+        let name = last.key().name();
+        let more = found.iter().skip(limit).take_while(|(turn, _)| turn.key().name() == name).count();
+        found.truncate(limit + more);
+    }
+    let own = |first: usize| {
+        let line = page.line_from(first)?;
+        let event = event_of(opened, page, &line)?;
+        let source = opened.sources.get(page.rows.get(first)?.source as usize)?;
+        Some(event.to_owned(Arc::clone(source)))
+    };
+    let found = found.into_iter().filter_map(|(turn, first)| Some((turn, own(first)?))).collect();
+    Ok(Hits { found })
+}
+
+/// How many lines fit, by step of time and level. Times are the steps' beginnings.
+pub type Histogram = BTreeMap<(Timestamp, Level), u64>;
+
+/// Counts by steps of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    pub range: TimeRange,
+    /// One step for everything when zero.
+    pub nanos: i64,
+}
+
+impl Steps {
+    /// The beginning of the step this time is in. Steps are counted from 1970.
+    #[must_use]
+    pub fn step_of(&self, time: Timestamp) -> Timestamp {
+        if self.nanos <= 0 { self.range.from } else { Timestamp(time.0.saturating_sub(time.0.rem_euclid(self.nanos))) }
+    }
+
+    /// Whether counts by minute can be put into these steps.
+    fn are_whole_minutes(&self) -> bool {
+        self.nanos.rem_euclid(NANOS_PER_MINUTE) == 0
+    }
+
+    /// The whole minutes in the range; what is left of it before and after must be read.
+    fn minutes(&self) -> TimeRange {
+        let up = |time: Timestamp| {
+            let into = time.0.rem_euclid(NANOS_PER_MINUTE);
+            if into == 0 { time } else { Timestamp(time.0.saturating_add(NANOS_PER_MINUTE - into)) }
+        };
+        let down = |time: Timestamp| Timestamp(time.0.saturating_sub(time.0.rem_euclid(NANOS_PER_MINUTE)));
+        TimeRange { from: up(self.range.from), to: down(self.range.to) }
+    }
+}
+
+/// Adds the lines of one page that fit and are in `range`, a part of the steps' range.
+pub fn count_page(
+    opened: &Opened,
+    page: &Page,
+    query: &Query,
+    (range, steps): (TimeRange, Steps),
+    cancel: &AtomicBool,
+    into: &mut Histogram,
+) -> Result<(), BlockError> {
+    each_match(opened, page, query, range, cancel, |_, event| {
+        *into.entry((steps.step_of(event.time), event.level)).or_default() += 1;
+    })
+}
+
+/// Counts from the directory alone what of the range can be counted so; returns what is left to be read: nothing,
+/// the ends of the range, or all of it.
+#[must_use]
+pub fn count_tables(opened: &Opened, query: &Query, steps: Steps, into: &mut Histogram) -> Vec<TimeRange> {
+    let of_places = query.is_everything() || Plan::of(query).is_of_places(query);
+    let minutes = steps.minutes();
+    if !of_places || !steps.are_whole_minutes() || minutes.is_empty() {
+        return vec![steps.range];
+    }
+    let fitting: Vec<u8> = opened.sources.iter().map(|source| levels_of(query, source)).collect();
+    for count in &opened.counts {
+        let time = Timestamp(count.minute.saturating_mul(NANOS_PER_MINUTE));
+        let fits = fitting.get(count.source as usize).is_some_and(|levels| levels >> count.level as u8 & 1 == 1);
+        if fits && is_in(count, minutes) {
+            *into.entry((steps.step_of(time), count.level)).or_default() += u64::from(count.lines);
+        }
+    }
+    let ends =
+        [TimeRange { from: steps.range.from, to: minutes.from }, TimeRange { from: minutes.to, to: steps.range.to }];
+    ends.into_iter().filter(|end| !end.is_empty()).collect()
+}
+
+fn is_in(count: &directory::Count, minutes: TimeRange) -> bool {
+    minutes.contains(Timestamp(count.minute.saturating_mul(NANOS_PER_MINUTE)))
+}
+
+/// Counts on this thread what fits, opening no page that tables can answer for.
+pub fn histogram<R: Ranges + ?Sized>(
+    opened: &Opened,
+    ranges: &R,
+    query: &Query,
+    steps: Steps,
+    cancel: &AtomicBool,
+) -> Result<Histogram, BlockError> {
+    let mut counts = Histogram::new();
+    for range in count_tables(opened, query, steps, &mut counts) {
+        let candidates = Candidates::find(opened, ranges, query, range)?;
+        for numbers in candidates.pages.chunks(PAGES_AT_ONCE) {
+            for (&number, bytes) in numbers.iter().zip(opened.fetch_pages(ranges, numbers)?) {
+                let page = opened.page(number, &bytes)?;
+                count_page(opened, &page, query, (range, steps), cancel, &mut counts)?;
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// How many lines fit.
+pub fn count<R: Ranges + ?Sized>(
+    opened: &Opened,
+    ranges: &R,
+    query: &Query,
+    range: TimeRange,
+    cancel: &AtomicBool,
+) -> Result<u64, BlockError> {
+    let counts = histogram(opened, ranges, query, Steps { range, nanos: 0 }, cancel)?;
+    Ok(counts.values().sum())
+}
