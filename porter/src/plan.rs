@@ -12,7 +12,7 @@ use crate::block::{BlockError, Opened};
 use proto::event::{Event, Flags, Level, Source};
 use proto::grams::{Gram, GramFilter, Needed, needed};
 use proto::ids::EventId;
-use proto::query::{Expr, Field, Query, Test};
+use proto::query::{Expr, Field, Need, Query, Test};
 use proto::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,8 +90,17 @@ fn of_expr(expr: &Expr) -> Node {
         Expr::Field(Field::Id, Test::Glob(text) | Test::Exact(text)) => {
             text.parse().map_or(Node::Everything, Node::Event)
         }
-        Expr::Text(text) => of_text(&text.bytes),
-        Expr::Everything | Expr::Not(_) | Expr::Pattern(_) | Expr::Field(..) => Node::Everything,
+        Expr::Everything | Expr::Not(_) => Node::Everything,
+        leaf => of_need(&Query::from(leaf.clone()).need()),
+    }
+}
+
+fn of_need(need: &Need) -> Node {
+    match need {
+        Need::Anything => Node::Everything,
+        Need::Bytes(bytes) => of_text(bytes),
+        Need::All(all) => all_of(all.iter().map(of_need).collect()),
+        Need::Any(any) => any_of(any.iter().map(of_need).collect()),
     }
 }
 
