@@ -10,10 +10,12 @@ import { full, rfc3339 } from './time.js';
 import { List } from './vlist.js';
 
 const LONG = 32_768;
+/** What the bits of `fl` mean, as the server's flags have them. */
+const NOTES = ['goes on the line before', 'a piece of a longer line', 'no newline at its end', 'no time of its own: when it was filed', 'redacted', 'zone or year of its time guessed'];
 
 /** What an event's line is copied as: its bytes, nothing added. */
 export const copyLine = (event) => copy(event.m, 'line');
-export const copyJson = (event) => copy(JSON.stringify(event), 'event');
+export const copyJson = (event) => copy(JSON.stringify(event, (name, value) => (name === 'number' ? undefined : value)), 'event');
 export const copyLink = (event) => copy(shareable('context', { id: event.id }), 'link');
 export const openContext = (event) => go('context', { id: event.id });
 
@@ -35,7 +37,10 @@ function fieldsOf(event) {
     ['app', event.a, 'app', event.a],
     ['level', event.l, 'level', event.l],
     ['file', place, 'file', event.p],
-    ['copies', event.c?.length ? event.c.join(', ') : null],
+    ['environment', event.e, 'env', event.e],
+    ['copies', event.c?.join(', ')],
+    ['note', NOTES.filter((_, bit) => (event.fl ?? 0) & (1 << bit)).join('; ')],
+    ['stream', event.s, 'stream', event.s],
     ['id', event.id],
   ];
   for (const [name, value] of Object.entries(event.f ?? {})) {

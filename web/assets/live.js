@@ -219,8 +219,8 @@ export class LivePage {
 
   gap({ node, from, to }) {
     const utc = prefs.utc;
-    const range = from && to && order(from, to) <= 0 ? ` from ${rowTime(from, utc, false)} to ${rowTime(to, utc, false)}` : '';
-    const line = el('p', { class: 'gap' }, el('span', { text: `${node ?? 'A node'} was not heard${range}: rows may be missing here.` }));
+    const until = to && order(from, to) <= 0 ? `from ${rowTime(from, utc, false)} to ${rowTime(to, utc, false)}` : `since ${rowTime(from, utc, false)}`;
+    const line = el('p', { class: 'gap' }, el('span', { text: `${node ?? 'A node'} not heard ${until}: rows may be missing here.` }));
     line.append(button('Dismiss', () => line.remove(), { class: 'link' }));
     this.gaps.append(line);
     while (this.gaps.children.length > 4) this.gaps.firstChild.remove();
@@ -256,6 +256,7 @@ export class LivePage {
       rate('in', r.in), rate('match', r.match), rate('shown', r.sent), rate('dropped', r.drop), rate('copies', r.dup),
       r.lag_ms === undefined ? null : el('span', { class: 'rate' }, 'lag ', el('b', { text: `${(r.lag_ms / 1000).toFixed(1)} s` })),
       this.dropped ? el('span', { class: 'say say-warn', text: `${count(this.dropped)} rows left out so far` }) : null,
+      r.left_out ? el('span', { class: 'say say-warn', text: `${count(r.left_out)} left out by bucks` }) : null,
       this.letGo ? el('span', { class: 'say', text: `${count(this.letGo)} oldest rows let go` }) : null);
     this.pill.hidden = !this.still || !this.waiting.length;
     this.pill.replaceChildren(icon('down'), `${count(this.waiting.length)} new`);

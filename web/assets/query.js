@@ -1,7 +1,7 @@
 //! The query as it is typed: which part is what, what is not closed, what to mark in the rows. A twin of the
 //! server's scanner and parser for the colours; what a regex or a value means stays the server's to say.
 
-const FIELD = /^(?:env|host|app|level|file|stream|id|@[\w@$\-\u0080-\uffff]+(?:\.[\w@$\-\u0080-\uffff]+)*)(?=[:<>])/;
+const FIELD = /^(?:env|host|app|level|file|stream|id|@[\w@$\-\u0080-\u009f\u00a1-\uffff]+(?:\.[\w@$\-\u0080-\u009f\u00a1-\uffff]+)*)(?=[:<>])/;
 const OPERATOR = /^(?::|>=|<=|>|<)/;
 const REGEX = /^\/((?:[^/\\]|\\[^])+)\/(i?)(?=[ \t\n\f\r\u00a0)]|$)/;
 const KEYWORDS = ['AND', 'OR', 'NOT'];

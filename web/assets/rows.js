@@ -2,11 +2,8 @@
 
 import { order } from './time.js';
 
-function compare(a, b) {
-  return order(a.t, b.t) || text(a.h, b.h) || text(a.p ?? '', b.p ?? '') || (a.o ?? 0) - (b.o ?? 0) || text(a.id, b.id);
-}
-
-const text = (a, b) => (a === b ? 0 : a < b ? -1 : 1);
+/** By time, then by id, whose text order is that of tailer, stream and offset: the server's own order. */
+const compare = (a, b) => order(a.t, b.t) || (a.id === b.id ? 0 : a.id < b.id ? -1 : 1);
 
 export class Rows {
   /** `forward`: oldest first; else newest first, as incidents are read. */
@@ -31,8 +28,7 @@ export class Rows {
     const from = this.list.length;
     for (const event of batch) {
       const last = this.list.at(-1);
-      if (last?.id === event.id) joinCopies(last, event);
-      else this.list.push(event);
+      if (last?.id !== event.id) this.list.push(event);
     }
     return from;
   }
@@ -40,9 +36,7 @@ export class Rows {
   /** A row before the settled line came too late: it is counted, not pushed between rows being read. */
   belongs(event) {
     if (!this.settled || this.compare(event, this.list[this.settled - 1]) > 0) return true;
-    const at = this.find(event);
-    if (at < 0) this.late += 1;
-    else joinCopies(this.list[at], event);
+    if (this.find(event) < 0) this.late += 1;
     return false;
   }
 
@@ -82,8 +76,4 @@ export class Rows {
     const at = this.lowerBound(event);
     return this.list[at]?.id === event.id ? at : -1;
   }
-}
-
-function joinCopies(kept, again) {
-  for (const buck of again.c ?? []) if (!(kept.c ??= []).includes(buck)) kept.c.push(buck);
 }
