@@ -152,7 +152,7 @@ export class SearchPage {
       return null;
     }
     run.interrupt('gone', error instanceof Gone ? error : new Gone(`this page failed: ${error.message}`));
-    if (run.rows.list.length) return null;
+    if (run.rows.list.length || run.error !== error) return null;
     const wait = backoff(this.tries);
     this.tries += 1;
     run.retryAt = Date.now() + wait * 1000;
