@@ -116,7 +116,7 @@ impl Node {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.mark(line, marks, marks_max)),
             Self::Text(finder) => marks.extend(occurrences(finder, line).take(room)),
-            Self::Pattern(pattern) => marks.extend(pattern.ranges(line).take(room)),
+            Self::Pattern(pattern) => marks.extend(pattern.ranges(line, room)),
             _ => {}
         }
     }

@@ -199,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_found_however_its_line_escapes_it() {
+        let path = ["a".to_owned()];
+        for line in [r#"{"a":"xyz\u003c"}"#, r#"{"a":"x\u0079z<"}"#, r#"a="xyz\u003C""#, "a=xyz<"] {
+            let query = parse("@a:xyz<").expect("a query");
+            let fits = super::super::line_field::any_value(line.as_bytes(), &path, &mut |value| value == b"xyz<");
+            assert!(fits && query.need().is_met_by(&line.as_bytes().to_ascii_lowercase()), "{line}");
+        }
+    }
+
+    #[test]
     fn terms_no_gram_can_look_up_are_named() {
         let check = |text: &str, scan: bool, expected: &[&str]| {
             let query = parse(text).expect("a query");

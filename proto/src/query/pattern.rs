@@ -80,9 +80,11 @@ impl Pattern {
         self.regex.is_match(bytes)
     }
 
-    /// Where it matches, from left to right; matches of nothing are left out.
-    pub fn ranges<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
-        self.regex.find_iter(bytes).map(|found| found.range()).filter(|range| !range.is_empty())
+    /// The first places where it matches, from left to right; matches of nothing count, and are left out. One
+    /// match is found in linear time, but each may look to the line's end again, hence the bound.
+    pub fn ranges<'a>(&'a self, bytes: &'a [u8], matches_max: usize) -> impl Iterator<Item = Range<usize>> + 'a {
+        let first = self.regex.find_iter(bytes).take(matches_max);
+        first.map(|found| found.range()).filter(|range| !range.is_empty())
     }
 }
 

@@ -303,4 +303,10 @@ fn what_was_found_is_marked() {
     check("a OR 'B'", "bB a", &[(1, 2), (3, 4)]);
     check("host:web3", "web3", &[]);
     assert_eq!(parse("a").expect("a word").highlight(&b"ab".repeat(5000)).len(), MARKS_MAX);
+    let nothing_often = parse("/(a.*b)?/").expect("a regex");
+    assert_eq!(
+        nothing_often.highlight(&b"a".repeat(60_000)).len(),
+        0,
+        "and soon, not after four thousand million bytes"
+    );
 }
