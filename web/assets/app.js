@@ -72,7 +72,7 @@ async function health() {
   try {
     const { up, of } = tally(await json('cluster'));
     fill(node, el('i', { class: `dot dot-${up === of ? 'good' : up ? 'warn' : 'bad'}` }), `${up}/${of}`, el('span', { class: 'wide-only', text: ' nodes' }));
-    node.title = up === of ? 'Every node answers' : `${of - up} nodes do not answer`;
+    node.title = up === of ? 'Every node is well' : `${up} of ${of} nodes are well`;
   } catch {
     fill(node, el('i', { class: 'dot dot-bad' }), 'no answer');
     node.title = 'The server does not answer';

@@ -15,7 +15,7 @@ const WARN = new Set(['slow', 'late', 'retiring', 'draining', 'quiet', 'unknown'
 
 const toneOf = (state) => (GOOD.has(state) ? 'good' : WARN.has(state) ? 'warn' : 'bad');
 
-/** Nodes as the header counts them: how many answer, of how many. */
+/** Nodes as the header counts them: how many are well, of how many. */
 export function tally(cluster) {
   const nodes = cluster.nodes ?? [];
   return { up: nodes.filter((node) => toneOf(node.state) === 'good').length, of: nodes.length };
@@ -81,7 +81,7 @@ export class ClusterPage {
     const { answer } = this;
     const { up, of } = tally(answer);
     const whole = this.completeness(answer.completeness);
-    fill(this.summary, el('h1', { text: up === of ? `All ${of} nodes answer` : `${of - up} of ${of} nodes do not answer` }), ...whole, this.facts(answer));
+    fill(this.summary, el('h1', { text: up === of ? `All ${of} nodes are well` : `${up} of ${of} nodes are well` }), ...whole, this.facts(answer));
     const nodes = [...(answer.nodes ?? [])];
     const roles = [...new Set([...ROLES, ...nodes.map((node) => node.role)])];
     fill(this.groups, ...roles.map((role) => this.group(role, nodes.filter((node) => node.role === role))));

@@ -72,6 +72,7 @@ export function panel(event, onTerm) {
 export class ContextPage {
   constructor() {
     this.title = el('h1', { class: 'context-title' });
+    this.lacks = el('p', { class: 'gap', hidden: true });
     this.notice = el('div', { class: 'blank', hidden: true });
     this.list = new List('Lines around one event', {
       make,
@@ -86,7 +87,7 @@ export class ContextPage {
     this.older = button('50 more before', () => this.more(50, 0));
     this.newer = button('50 more after', () => this.more(0, 50));
     this.node = el('section', { class: 'page context' },
-      el('div', { class: 'bar' }, back, this.title, el('span', { class: 'grow' }), this.older, this.newer), this.notice, this.list.node);
+      el('div', { class: 'bar' }, back, this.title, el('span', { class: 'grow' }), this.older, this.newer), this.lacks, this.notice, this.list.node);
     this.actions = {
       down: () => this.list.step(1), up: () => this.list.step(-1), open: () => this.open(this.list.cursor),
       first: () => this.list.pick(0), last: () => this.list.pick(this.list.rows.length - 1),
@@ -130,9 +131,11 @@ export class ContextPage {
     fill(this.notice, el('p', { text }), ...more);
   }
 
-  take({ before = [], event, after = [] }) {
+  take({ before = [], event, after = [], missing = [], complete }) {
     const rows = [...before, event, ...after].filter(Boolean);
     if (!event) return this.say('This event is not here any more, or not yet.');
+    this.lacks.hidden = !missing.length;
+    this.lacks.textContent = complete ?? 'Some lines may be missing.';
     this.list.reset(rows);
     this.list.pick(before.length, true);
     this.list.setTop(Math.max(0, (before.length - 8) * this.list.height));

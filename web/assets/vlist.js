@@ -2,7 +2,7 @@
 //! itself; beyond the height a browser can make an element, scrolling is scaled.
 
 const TALLEST = 15_000_000;
-const OVERSCAN = 10;
+const OVERSCAN = 6;
 
 export class List {
   /**
