@@ -9,7 +9,8 @@ import { go, onChoice, prefs, shareable } from './state.js';
 import { full, rfc3339 } from './time.js';
 import { List } from './vlist.js';
 
-const LONG = 32_768;
+/** A long line is shown by pieces: laying out a whole megabyte would stop the page. */
+const PIECE = 8_192;
 /** What the bits of `fl` mean, as the server's flags have them. */
 const NOTES = ['goes on the line before', 'a piece of a longer line', 'no newline at its end', 'no time of its own: when it was filed', 'redacted', 'zone or year of its time guessed'];
 
@@ -20,12 +21,16 @@ export const copyLink = (event) => copy(shareable('context', { id: event.id }), 
 export const openContext = (event) => go('context', { id: event.id });
 
 function wholeLine(event) {
-  const pre = el('pre', { class: 'whole', text: visible(event.m.slice(0, LONG)) });
-  if (event.m.length <= LONG) return pre;
-  const rest = button(`Show all ${count(event.m.length)} characters`, () => {
-    pre.textContent = visible(event.m);
-    rest.remove();
-  }, { class: 'link' });
+  const pre = el('pre', { class: 'whole' });
+  const rest = button('', () => show(), { class: 'link' });
+  let at = 0;
+  const show = () => {
+    pre.append(visible(event.m.slice(at, at + PIECE)));
+    at += PIECE;
+    rest.textContent = `Show more: ${count(event.m.length - at)} characters are left`;
+    rest.hidden = at >= event.m.length;
+  };
+  show();
   return el('div', null, pre, rest);
 }
 
