@@ -79,9 +79,17 @@ async function health() {
   }
 }
 
+/** This page's modules stand in a folder named by their build; a server of another build has another page. */
+async function freshness() {
+  const own = import.meta.url.split('/').at(-2);
+  const { build } = await json('buildinfo').catch(() => ({}));
+  document.getElementById('stale').hidden = !build || build === own;
+}
+
 function start() {
   fill(document.getElementById('theme'), icon('theme'));
   document.getElementById('skip').addEventListener('click', () => document.getElementById('stage').focus());
+  document.getElementById('stale').addEventListener('click', () => location.reload());
   document.getElementById('zone').addEventListener('click', turnZone);
   document.getElementById('theme').addEventListener('click', turnTheme);
   document.getElementById('help-button').addEventListener('click', () => help(actions()));
@@ -93,7 +101,7 @@ function start() {
   listen(actions);
   show();
   health();
-  setInterval(health, HEALTH_MS);
+  setInterval(() => { health(); freshness(); }, HEALTH_MS);
 }
 
 start();

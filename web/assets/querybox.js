@@ -45,14 +45,15 @@ export class QueryBox {
     if (!parsed.error && this.input.value.trim()) this.pause = setTimeout(() => this.check(), 300);
   }
 
-  /** When typing pauses, the server says what only it knows: a bad regex, a level there is none of. */
+  /** When typing pauses, the server says what only it knows: a bad regex, a level there is none of, a word that
+   *  looks like a field. */
   async check() {
     const text = this.input.value;
     const answer = await json('parse', { q: text }).catch((error) => ({ error }));
     if (text !== this.input.value || this.refused) return;
     if (answer.error instanceof Refused && answer.error.code === 'bad_query') this.show(read(text), this.placed(answer.error));
-    const warning = answer.warnings?.[0];
-    if (warning) this.note.textContent = warning.msg;
+    const said = answer.warnings?.[0]?.msg ?? answer.spans?.find((span) => span.note)?.note;
+    if (said) this.note.textContent = said;
   }
 
   placed({ at, len, message, hint }) {
