@@ -9,6 +9,7 @@ import { prefs } from './state.js';
 import { date, millis } from './time.js';
 import { List } from './vlist.js';
 
+const EXAMPLES = ['"connection reset"', 'level:error -healthz', '/timeout after \\d+ms/i', 'host:web* 10:04:22'];
 const NARROW = 640;
 const LINE = 20;
 const PAD = 2;
@@ -213,4 +214,19 @@ export class ResultList {
 /** A centred title, a sentence and what can be done. */
 export function blank(title, text, ...more) {
   return [el('h2', { text: title }), text ? el('p', { text }) : null, ...more];
+}
+
+/** What stands there before anything was asked. */
+export function welcome(ask) {
+  const tries = EXAMPLES.map((q) => button(q, () => ask({ q }), { class: 'example' }));
+  return blank('Find any string in everything that was logged', 'Three bytes or more, anywhere in a line. Press / to type, ? for all keys.',
+    el('div', { class: 'choices' }, ...tries), button('Show the newest lines', () => ask({ q: '' }), { class: 'primary' }));
+}
+
+/** What stands there when nothing matched: wider ranges to try. */
+export function nothingFound(lacks, ask) {
+  const widen = [['24h', '24 hours'], ['7d', '7 days'], ['30d', '30 days']]
+    .map(([back, name]) => button(`Last ${name}`, () => ask({ from: `now-${back}`, to: 'now' })));
+  const text = lacks ? 'In what answered. Some of the range could not be searched; see above.' : 'Nothing in this range matches.';
+  return blank('No matches', text, el('div', { class: 'choices' }, ...widen));
 }

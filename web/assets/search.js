@@ -8,7 +8,7 @@ import { Histogram, barsFor, shifted, zoomed } from './hist.js';
 import { fieldTerm, marks, read, withTerm } from './query.js';
 import { QueryBox } from './querybox.js';
 import { RangePicker } from './range.js';
-import { ResultList, blank } from './results.js';
+import { ResultList, blank, nothingFound, welcome } from './results.js';
 import { Run, sentence } from './run.js';
 import { address, choose, go, onChoice, prefs, shareable } from './state.js';
 import { resolve, rfc3339 } from './time.js';
@@ -16,7 +16,6 @@ import { resolve, rfc3339 } from './time.js';
 const FIRST_LIMIT = 1_000;
 const MORE_LIMIT = 5_000;
 const GUARD = 'tailbuck.searching';
-const EXAMPLES = ['"connection reset"', 'level:error -healthz', '/timeout after \\d+ms/i', 'host:web* 10:04:22'];
 
 export class SearchPage {
   constructor() {
@@ -35,7 +34,7 @@ export class SearchPage {
     this.run = null;
     this.actions = this.makeActions();
     onChoice((name) => this.chosen(name));
-    this.idle();
+    this.rest();
     this.say();
   }
 
@@ -56,14 +55,22 @@ export class SearchPage {
   show(params) {
     const { q = '', from = 'now-1h', to = 'now' } = params;
     const wanted = JSON.stringify([q, from, to, params.dir ?? '']);
-    this.params = params;
+    this.params = { ...params, q, from, to };
     if (wanted === this.asked) return;
     this.box.value = q;
     this.range.set(from, to);
-    if (!('q' in params)) return;
+    if (!('q' in params)) return this.rest();
     this.asked = wanted;
-    if (sessionStorage.getItem(GUARD)) this.guarded();
-    else this.start();
+    return sessionStorage.getItem(GUARD) ? this.guarded() : this.start();
+  }
+
+  /** Nothing is asked: back to the beginning. */
+  rest() {
+    this.halt();
+    Object.assign(this, { run: null, asked: null });
+    this.node.classList.add('idle');
+    this.results.list.reset([]);
+    this.results.showBlank(...welcome((change) => this.ask(change)));
   }
 
   current() {
@@ -266,7 +273,7 @@ export class SearchPage {
   /** What stands where rows would be, while there are none. */
   drawBlank(run) {
     if (run.rows.list.length) return this.results.showBlank();
-    if (run.state === 'complete' || run.state === 'limit') return this.results.showBlank(...this.nothingFound(run));
+    if (run.state === 'complete' || run.state === 'limit') return this.results.showBlank(...nothingFound(run.missing.length > 0, (change) => this.ask(change)));
     if (run.state === 'gone') {
       const wait = run.retryAt ? Math.max(0, Math.ceil((run.retryAt - Date.now()) / 1000)) : null;
       if (wait) setTimeout(() => this.say(), 500);
@@ -279,19 +286,6 @@ export class SearchPage {
     }
     if (run.state === 'stopped') return this.results.showBlank(...blank('Stopped', 'Nothing had been found yet.'));
     return this.results.showBlank(el('p', { class: 'quiet-wait', text: 'Searching…' }));
-  }
-
-  nothingFound(run) {
-    const widen = ['24h', '7d', '30d'].map((back) => button(`Last ${back === '24h' ? '24 hours' : back.replace('d', ' days')}`,
-      () => this.ask({ from: `now-${back}`, to: 'now' })));
-    const text = run.missing.length ? 'In what answered. Some of the range could not be searched; see above.' : 'Nothing in this range matches.';
-    return blank('No matches', text, el('div', { class: 'choices' }, ...widen));
-  }
-
-  idle() {
-    const tries = EXAMPLES.map((q) => button(q, () => this.ask({ q }), { class: 'example' }));
-    this.results.showBlank(...blank('Find any string in everything that was logged', 'Three bytes or more, anywhere in a line. Press / to type, ? for all keys.',
-      el('div', { class: 'choices' }, ...tries), button('Show the newest lines', () => this.ask({ q: '' }), { class: 'primary' })));
   }
 
   guarded() {
