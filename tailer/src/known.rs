@@ -49,6 +49,12 @@ impl Past {
         self.passed.first_gap(sure).max(self.resume())
     }
 
+    /// Where reading goes on when the host went down and files may have lost their ends: only what is told counts.
+    #[must_use]
+    pub fn resume_surely(&self) -> u64 {
+        self.passed.first_gap(0)
+    }
+
     /// Where reading goes on when nothing else is known.
     #[must_use]
     pub fn resume(&self) -> u64 {

@@ -145,6 +145,8 @@ pub struct Machine {
     pick: Pick,
     porters: Vec<NodeId>,
     knowledge: Knowledge,
+    /// Nothing the disk was told was lost since the last run: its memory and spool say how far it read.
+    sure: bool,
     turns: BTreeMap<Environment, Turn>,
     /// Buckets that are over and whose closing is still to be written.
     closings: VecDeque<Place>,
@@ -202,6 +204,7 @@ impl Machine {
             pick,
             porters: me.porters,
             knowledge: Knowledge::default(),
+            sure: false,
             turns: BTreeMap::new(),
             closings: VecDeque::new(),
             idle_closings: BTreeMap::new(),
@@ -244,6 +247,12 @@ impl Machine {
             && self.spool.all_arrived()
             && self.fills.values().all(|fill| fill.began().is_none())
             && self.flight.is_empty()
+    }
+
+    /// Every file is read to its end, as far as was seen, and none waits to be known.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        matches!(self.stage, Stage::Running) && !self.scanning && self.files.iter().all(|(_, file)| file.is_drained())
     }
 
     /// One record of the spool, found at the start; before [`Self::start`], in the order they lie in.

@@ -199,7 +199,7 @@ impl Machine {
     fn next_launchable(&mut self, now: Now) -> Option<RecordNumber> {
         let mut after = None;
         for _ in 0..WAITING_LOOKED_AT {
-            let number = self.spool.next_waiting(after)?;
+            let Some(number) = self.spool.next_waiting(after) else { break };
             let kept = self.spool.get(number).map(|record| record.kept.as_slice()).unwrap_or_default();
             if self.pick.next_healthy(kept).is_some_and(|at| at <= now.mono) {
                 return Some(number);

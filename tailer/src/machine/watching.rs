@@ -97,6 +97,9 @@ impl Machine {
         file.gone_since = None;
         let changed = file.stat.length != seen.stat.length || file.stat.modified != seen.stat.modified;
         file.stat = seen.stat;
+        if matches!(file.phase, Phase::Following) {
+            file.seen = file.seen.max(seen.stat.length);
+        }
         if changed || !file.is_drained() {
             self.files.wake(number);
         }
@@ -145,7 +148,7 @@ impl Machine {
                 predecessor: None,
                 path: None,
                 end: past.end(),
-                resume: past.resume(),
+                resume: if self.sure { past.resume() } else { past.resume_surely() },
                 copied: false,
             };
             return Phase::Claiming(claim);
@@ -164,7 +167,12 @@ impl Machine {
         let Remembered { stream, generation, path, predecessor, mark } = remembered;
         let past = self.knowledge.of(stream);
         let end = past.map(Past::end).filter(|end| end.offset > mark.offset).unwrap_or(mark);
-        let resume = past.map_or(mark.offset, |past| past.resume_after(mark.offset));
+        // A memory that may be ahead of a spool that lost its end says which stream it is, but not how far.
+        let resume = if self.sure {
+            past.map_or(mark.offset, |past| past.resume_after(mark.offset))
+        } else {
+            past.map_or(0, Past::resume_surely)
+        };
         Claim { stream, generation, predecessor, path: Some(path), end, resume, copied: false }
     }
 

@@ -1,0 +1,418 @@
+//! The tailer as a program: one thread owns the machine and the disk, tasks around it watch folders and talk to
+//! bucks.
+//!
+//! The thread's loop reads: perform what the machine asks for, tell it what has come, wait when there is neither.
+//! It stops in this order: nothing more is read; what was read is packed, written to the spool and sent, for at
+//! most five seconds; the memory is written; the tasks end; the connections are closed.
+
+use crate::action::{Action, Away, Recovered, Seen};
+use crate::config::Config;
+use crate::disk::{OpenFiles, SpoolError, SpoolFiles};
+use crate::fill::Sign;
+use crate::flight::Exchange;
+use crate::globs::{BadGlob, Globs};
+use crate::machine::{Identity, Machine};
+use crate::memory::{NoMemory, Store};
+use crate::pick::Buck;
+use crate::post::{Letter, Post};
+use crate::watch::{self, Walker, Watcher};
+use proto::ids::NodeId;
+use proto::io::clock::{Clock, NoRandomness, seed};
+use proto::io::dir::{DirError, Folder, Part};
+use proto::io::keys::NodeKeys;
+use proto::io::links::Links;
+use proto::io::members::Members;
+use proto::io::quic::{Endpoint, LinkError};
+use proto::io::stop::Token;
+use proto::message::Answer;
+use proto::roster::{Role, Roster, Standing};
+use proto::seal::Domain;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinSet;
+
+/// What the machine is still to be told. Answers are as many as questions, which the machine bounds.
+const TOLD_MAX: usize = 4096;
+/// What is told before the next action is performed, so that neither waits for long.
+const TOLD_AT_ONCE: usize = 64;
+/// The longest wait; only so that a clock that was set is noticed.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the tailer's settings make no sense: {}", .0.join("; "))]
+    Config(Vec<String>),
+    #[error(transparent)]
+    Glob(#[from] BadGlob),
+    #[error("{path} can't be followed: {why}")]
+    Unreadable { path: PathBuf, why: String },
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("the tailer's thread ended early: {0}")]
+    Panicked(String),
+}
+
+impl RunError {
+    /// What was asked for can't be done, as against something going wrong on the way.
+    #[must_use]
+    pub fn is_asked_wrongly(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_) | Self::Glob(_) | Self::Unreadable { .. } | Self::Spool(SpoolError::Width { .. })
+        )
+    }
+}
+
+/// What comes to the thread that owns the machine.
+#[derive(Debug)]
+enum Told {
+    Listing(Vec<Seen>),
+    Seen(Seen),
+    Unsure,
+    Answer(Exchange, Option<Answer>),
+    Peers(Arc<Roster>),
+    Stop,
+}
+
+/// Runs until it is told to stop.
+pub async fn run(
+    config: Config,
+    me: Arc<NodeKeys>,
+    members: Arc<Members>,
+    clock: Clock,
+    mut stop: Token,
+) -> Result<(), RunError> {
+    config.validate().map_err(RunError::Config)?;
+    let globs = Globs::new(config.inputs.iter().map(|input| (input.paths.as_slice(), input.excludes.as_slice())))?;
+    check_named(&globs)?;
+    let folder = Folder::take(&config.data)?;
+    let walker = Walker::new(globs, std::slice::from_ref(&config.data));
+    let endpoint = Arc::new(Endpoint::dialler(&me.keys, Arc::clone(&members), clock)?);
+    let links = Arc::new(Links::new(Arc::clone(&endpoint), Arc::clone(&members), clock));
+    let post = Arc::new(Post::new(Arc::clone(&me), links, Arc::clone(&members))?);
+
+    let (told, inbox) = mpsc::channel(TOLD_MAX);
+    let (scans, scan_asks) = mpsc::channel(1);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_folders(walker, scan_asks, told.clone()));
+    tasks.spawn(watch_roster(Arc::clone(&members), told.clone()));
+    let worker = Worker::new(config, folder, &me, &members, clock, Outbox { told: told.clone(), scans, post })?;
+    let mut thread = tokio::task::spawn_blocking(move || worker.work(inbox));
+    let ended = tokio::select! {
+        ended = &mut thread => ended,
+        () = stop.asked() => {
+            let _ = told.send(Told::Stop).await;
+            thread.await
+        }
+    };
+    tasks.shutdown().await;
+    endpoint.close().await;
+    ended.unwrap_or_else(|error| Err(RunError::Panicked(error.to_string())))
+}
+
+/// A file that is named outright must be there, be a file, and be readable.
+fn check_named(globs: &Globs) -> Result<(), RunError> {
+    for (_, pattern) in globs.patterns().filter(|(_, pattern)| pattern.is_plain()) {
+        let path = pattern.base.clone();
+        let refuse = |why: String| RunError::Unreadable { path: path.clone(), why };
+        let metadata = std::fs::metadata(&path).map_err(|error| refuse(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(refuse("it is no regular file".into()));
+        }
+        File::open(&path).map_err(|error| refuse(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn peers_of(roster: &Roster) -> (Vec<Buck>, Vec<NodeId>) {
+    let takes = |peer: &&proto::roster::Peer| peer.standing == Standing::Member;
+    let bucks = roster.with_role(Role::Buck).filter(takes);
+    let bucks = bucks.map(|peer| Buck { id: peer.id, domain: peer.domain.clone().unwrap_or_default() }).collect();
+    let reached = |peer: &&proto::roster::Peer| peer.address.is_some() && takes(peer);
+    (bucks, roster.with_role(Role::Porter).filter(reached).map(|peer| peer.id).collect())
+}
+
+/// Walks when asked to, and tells of changes in between.
+async fn watch_folders(walker: Walker, mut asks: Receiver<()>, told: Sender<Told>) {
+    let walker = Arc::new(walker);
+    let watcher = Watcher::new();
+    let mut watcher = watcher.inspect_err(|error| tracing::warn!(%error, "changes are found by looking")).ok();
+    loop {
+        let changes = async {
+            match &mut watcher {
+                Some(watcher) => watcher.told().await.unwrap_or_default(),
+                None => std::future::pending().await,
+            }
+        };
+        let changes = tokio::select! {
+            biased;
+            asked = asks.recv() => match asked {
+                Some(()) => None,
+                None => return,
+            },
+            changes = changes => Some(changes),
+        };
+        let sent = match changes {
+            None => walk(&walker, watcher.as_mut(), &told).await,
+            Some(changes) => tell(&walker, changes, &told).await,
+        };
+        if sent.is_none() {
+            return;
+        }
+        if let Some(watcher) = &watcher {
+            watcher.pause().await;
+        }
+    }
+}
+
+/// Walks, watches the folders found, and walks again where a folder was new: something may have come before the
+/// watch did.
+async fn walk(walker: &Arc<Walker>, mut watcher: Option<&mut Watcher>, told: &Sender<Told>) -> Option<()> {
+    for _ in 0..2 {
+        let walker = Arc::clone(walker);
+        let walk = tokio::task::spawn_blocking(move || walker.walk()).await.ok()?;
+        let new = watcher.as_mut().is_some_and(|watcher| watcher.set_folders(&walk.folders));
+        if !new {
+            return told.send(Told::Listing(walk.seen)).await.ok();
+        }
+    }
+    let walker = Arc::clone(walker);
+    let walk = tokio::task::spawn_blocking(move || walker.walk()).await.ok()?;
+    told.send(Told::Listing(walk.seen)).await.ok()
+}
+
+async fn tell(walker: &Walker, changes: Vec<watch::Told>, told: &Sender<Told>) -> Option<()> {
+    for change in changes {
+        let news = match change {
+            watch::Told::Changed(path) => walker.look(&path).map(Told::Seen),
+            watch::Told::Unsure => Some(Told::Unsure),
+        };
+        if let Some(news) = news {
+            told.send(news).await.ok()?;
+        }
+    }
+    Some(())
+}
+
+async fn watch_roster(members: Arc<Members>, told: Sender<Told>) {
+    let mut changes = members.watch();
+    while changes.changed().await.is_ok() {
+        let roster = Arc::clone(&changes.borrow_and_update());
+        if told.send(Told::Peers(roster)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the worker reaches others by.
+#[derive(Debug)]
+struct Outbox {
+    told: Sender<Told>,
+    scans: Sender<()>,
+    post: Arc<Post>,
+}
+
+/// Owns the machine, the files and the spool.
+struct Worker {
+    machine: Machine,
+    clock: Clock,
+    files: OpenFiles,
+    spool: SpoolFiles,
+    store: Store,
+    outbox: Outbox,
+    letters: JoinSet<()>,
+    runtime: Handle,
+    is_stopped: bool,
+}
+
+impl Worker {
+    fn new(
+        config: Config,
+        folder: Folder,
+        me: &Arc<NodeKeys>,
+        members: &Members,
+        clock: Clock,
+        outbox: Outbox,
+    ) -> Result<Self, RunError> {
+        let (bucks, porters) = peers_of(&members.now());
+        let keys = Arc::clone(me);
+        let sign: Sign = Box::new(move |content| keys.keys.sign(Domain::RECORD, content));
+        let drawn = seed()?;
+        let seed = drawn.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let identity = Identity { node: me.id, seed, sign, bucks, porters };
+        let store = Store::open(&folder.path(&[Part::Word("memory")]))?;
+        let width = config.width;
+        Ok(Self {
+            machine: Machine::new(config, identity),
+            clock,
+            files: OpenFiles::default(),
+            spool: SpoolFiles::new(folder, width),
+            store,
+            outbox,
+            letters: JoinSet::new(),
+            runtime: Handle::current(),
+            is_stopped: false,
+        })
+    }
+
+    fn work(mut self, mut inbox: Receiver<Told>) -> Result<(), RunError> {
+        self.recover()?;
+        while !self.is_stopped {
+            match self.machine.poll_action() {
+                Some(action) => self.perform(action),
+                None => self.wait(&mut inbox),
+            }
+            for _ in 0..TOLD_AT_ONCE {
+                let Ok(told) = inbox.try_recv() else { break };
+                self.tell(told);
+            }
+            while self.letters.try_join_next().is_some() {}
+        }
+        self.letters.abort_all();
+        let counters = self.machine.counters();
+        tracing::info!(lines = counters.lines, bytes = counters.bytes, packets = counters.packets, "tailer stopped");
+        Ok(())
+    }
+
+    /// Reads the spool and the memory, and starts the machine.
+    fn recover(&mut self) -> Result<(), RunError> {
+        let left = self.store.recover(&boot_id(), &spool_id(self.spool.folder())?)?;
+        let mut recovered = Recovered {
+            clean: left.clean && left.same_spool,
+            same_boot: left.same_boot && left.same_spool,
+            arrived: left.arrived,
+            closed: left.closed,
+            skipped: 0,
+        };
+        let (mut records, mut bytes) = (0_u64, 0);
+        for place in self.spool.places()? {
+            let machine = &mut self.machine;
+            recovered.skipped += self.spool.recover(&place, |at, record| {
+                (records, bytes) = (records + 1, bytes + record.len());
+                machine.recover_record(&place, at, record);
+            })?;
+        }
+        tracing::info!(run = %self.machine.run(), records, bytes, skipped = recovered.skipped, "tailer started");
+        self.machine.start(self.clock.now(), &recovered);
+        Ok(())
+    }
+
+    /// Waits until something is told, or the machine wants to be asked again.
+    fn wait(&mut self, inbox: &mut Receiver<Told>) {
+        let due = self.machine.next_timeout().unwrap_or(Duration::MAX);
+        let wait = due.saturating_sub(self.clock.mono()).min(WAIT_MAX);
+        if !wait.is_zero() {
+            let told = self.runtime.block_on(async { tokio::time::timeout(wait, inbox.recv()).await });
+            match told {
+                Ok(Some(told)) => return self.tell(told),
+                Ok(None) => return self.tell(Told::Stop),
+                Err(_) => {}
+            }
+        }
+        self.machine.on_timeout(self.clock.now());
+    }
+
+    fn tell(&mut self, told: Told) {
+        let now = self.clock.now();
+        match told {
+            Told::Listing(seen) => self.machine.on_listing(now, seen),
+            Told::Seen(seen) => self.machine.on_seen(now, seen),
+            Told::Unsure => self.machine.on_unsure(now),
+            Told::Answer(exchange, Some(answer)) => self.machine.on_answer(now, exchange, answer),
+            Told::Answer(exchange, None) => self.machine.on_away(now, exchange, Away),
+            Told::Peers(roster) => {
+                let (bucks, porters) = peers_of(&roster);
+                self.machine.on_peers(now, &bucks, &porters);
+            }
+            Told::Stop => self.machine.on_stop(now),
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Scan => drop(self.outbox.scans.try_send(())),
+            Action::Open { file, path } => {
+                let opened = self.files.open(file, &path, |identity| self.store.file(identity));
+                self.machine.on_opened(self.clock.now(), file, opened);
+            }
+            Action::Read { file, from, bytes_max } => {
+                let chunk = self.files.read(file, from, bytes_max);
+                self.machine.on_chunk(self.clock.now(), file, chunk);
+            }
+            Action::Close { file } => self.files.close(file),
+            Action::AppendSpool { ticket, place, bytes } => {
+                let at = self.spool.append(&place, &bytes);
+                self.machine.on_spooled(self.clock.now(), ticket, at);
+            }
+            Action::ReadSpool { ticket, place, at, length } => {
+                let record = self.spool.read(&place, at, length);
+                self.machine.on_spool_read(self.clock.now(), ticket, record);
+            }
+            Action::DeleteSpool { place } => self.delete(&place),
+            Action::Put { exchange, buck, record } => self.send(exchange, buck, Letter::Record(record)),
+            Action::Ask { exchange, peer, ask } => self.send(exchange, peer, Letter::Ask(ask)),
+            Action::SaveMemory(memory) => {
+                if let Err(error) = self.store.save(&memory) {
+                    tracing::warn!(%error, "the memory was not written");
+                }
+            }
+            Action::Warn(warning) => tracing::warn!("{warning}"),
+            Action::Stopped => self.is_stopped = true,
+        }
+    }
+
+    /// A bucket file goes only after the memory of where its streams end is on disk.
+    fn delete(&mut self, place: &crate::spool::Place) {
+        if let Err(error) = self.store.flush() {
+            tracing::warn!(%error, "the memory was not written; a bucket file stays");
+            return;
+        }
+        if let Err(error) = self.spool.delete(place) {
+            tracing::warn!(%error, "a bucket file was not deleted");
+        }
+        if let Err(error) = self.store.forget(place) {
+            tracing::warn!(%error, "the memory keeps more than it needs");
+        }
+    }
+
+    fn send(&mut self, exchange: Exchange, peer: NodeId, letter: Letter) {
+        let (post, told) = (Arc::clone(&self.outbox.post), self.outbox.told.clone());
+        let exchanged = async move {
+            let answer = post.send(exchange, peer, letter).await;
+            // Who no longer listens has stopped.
+            let _ = told.send(Told::Answer(exchange, answer)).await;
+        };
+        self.letters.spawn_on(exchanged, &self.runtime);
+    }
+}
+
+/// Names this boot of the system; empty where it can't be told.
+fn boot_id() -> Vec<u8> {
+    std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
+/// Names the spool: drawn when there is none, so that a memory of a spool that is gone is known to be one.
+fn spool_id(folder: &Folder) -> Result<Vec<u8>, RunError> {
+    let parts = [Part::Word("spool"), Part::Word(".id")];
+    let mut id = Vec::new();
+    let read = folder.open(&parts).ok().map(|file| file.take(64).read_to_end(&mut id));
+    if matches!(read, Some(Ok(length)) if length > 0) {
+        return Ok(id);
+    }
+    let id = seed()?.to_vec();
+    folder.write_whole(&parts, &id)?;
+    Ok(id)
+}
