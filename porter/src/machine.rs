@@ -17,7 +17,9 @@ mod collect;
 mod desk;
 mod job;
 mod looks;
+mod merge;
 mod port;
+mod put;
 mod said;
 mod survey;
 
@@ -28,7 +30,7 @@ pub use said::{
 };
 
 use crate::manifest::Manifest;
-use crate::names::BucketAt;
+use crate::names::{BlockAt, BucketAt};
 use crate::rules::Rules;
 use crate::standing::Standing;
 use bucks::Bucks;
@@ -38,9 +40,12 @@ use looks::{Look, Looks, Unheard};
 use proto::ids::{Environment, NodeId};
 use proto::message::Receipt;
 use proto::time::{BucketId, BucketWidth, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often it is looked for blocks that have had their time.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Machine {
@@ -49,6 +54,9 @@ pub struct Machine {
     looks: Looks,
     job: Option<(Job, BTreeMap<NodeId, bucks::Held>)>,
     probed: Duration,
+    pruned: Duration,
+    /// Blocks this machine has seen deleted, so that it asks once.
+    deleted: BTreeSet<BlockAt>,
     /// Nothing is due before, unless an answer comes.
     idle_until: Option<Duration>,
 }
@@ -62,6 +70,8 @@ impl Machine {
             looks: Looks::default(),
             job: None,
             probed: Duration::ZERO,
+            pruned: Duration::ZERO,
+            deleted: BTreeSet::new(),
             idle_until: None,
         }
     }
@@ -201,6 +211,7 @@ impl Machine {
     fn go_on(&mut self, now: Now) {
         self.bucks.look(now, &mut self.desk);
         self.probe(now);
+        self.prune(now);
         self.idle_until = None;
         if self.job.is_some() || self.desk.peers.bucks.is_empty() {
             return;
@@ -215,13 +226,33 @@ impl Machine {
         }
     }
 
+    /// Deletes blocks that were replaced long enough ago.
+    fn prune(&mut self, now: Now) {
+        if now.mono < self.pruned + PRUNE_EVERY {
+            return;
+        }
+        self.pruned = now.mono;
+        let keep = self.desk.rules.replaced_keep;
+        let mut old = Vec::new();
+        for manifest in self.desk.standing.iter() {
+            let due = manifest.replaced.iter().filter(|replaced| replaced.since.after(keep) < now.wall);
+            let unused = due.filter(|replaced| !manifest.blocks.iter().any(|block| block.name == replaced.name));
+            old.extend(unused.map(|replaced| manifest.at.block(replaced.name)));
+        }
+        for block in old {
+            if self.deleted.insert(block.clone()) {
+                self.desk.counters.deleted += 1;
+                self.desk.ask_shelf(now, Asked::Loose, |ask| Action::Delete { ask, path: block.path() });
+            }
+        }
+    }
+
     /// While a bucket waits for a tailer, bucks are asked now and then whether it has closed anything since.
     fn probe(&mut self, now: Now) {
         if now.mono < self.probed + self.desk.rules.probe_every {
             return;
         }
-        let environments: std::collections::BTreeSet<_> =
-            self.looks.wait_for_tailers().map(|at| at.environment.clone()).collect();
+        let environments: BTreeSet<_> = self.looks.wait_for_tailers().map(|at| at.environment.clone()).collect();
         self.probed = now.mono;
         let bucket = self.desk.width.bucket_of(now.wall);
         for environment in environments {

@@ -9,13 +9,11 @@
 //! Every part has one spelling: whatever does not read back to itself is no object of ours, and nothing from the
 //! wire becomes a path without passing through these types.
 
+pub use crate::block::name::BlockName;
+
 use proto::ids::{Environment, NodeId};
 use proto::time::BucketId;
 use std::fmt;
-
-/// A block's name: what its content hashes to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlockName(pub [u8; 32]);
 
 /// One bucket of one environment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,21 +111,19 @@ impl Object {
         if let Some(epoch) = file.strip_prefix("l-") {
             return epoch.parse().ok().map(Self::Lease);
         }
-        BlockName::parse(file.strip_suffix(".tbk")?).map(Self::Block)
+        parse_name(file.strip_suffix(".tbk")?).map(Self::Block)
     }
 }
 
-impl BlockName {
-    fn parse(hex: &str) -> Option<Self> {
-        let mut name = [0; 32];
-        if hex.len() != 2 * name.len() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (byte, digits) in name.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        }
-        Some(Self(name))
+fn parse_name(hex: &str) -> Option<BlockName> {
+    let mut name = [0; 32];
+    if hex.len() != 2 * name.len() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
     }
+    for (byte, digits) in name.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(BlockName(name))
 }
 
 impl fmt::Display for Object {
@@ -137,18 +133,6 @@ impl fmt::Display for Object {
             Self::Block(name) => write!(f, "{name}.tbk"),
             Self::Lease(epoch) => write!(f, "l-{epoch}"),
         }
-    }
-}
-
-impl fmt::Display for BlockName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for BlockName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -49,6 +49,9 @@ pub(super) enum JobAsk {
     PutBlock,
     ReadBlock,
     DropBlock,
+    /// Is what stands under a block's name the same content?
+    Doubt,
+    ReadPart,
     PutManifest,
     ReadManifest,
 }

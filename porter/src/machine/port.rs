@@ -7,8 +7,10 @@
 use super::collect::{Batch, Collect, Copy};
 use super::desk::{Asked, Desk, JobAsk};
 use super::job::belongs;
-use super::said::{Action, Build, BuildOf, Built, BuiltBlock, PutOutcome, Reply};
-use super::survey::{Survey, merge};
+use super::merge::Merge;
+use super::put::{PutBlock, Stood};
+use super::said::{Action, Build, BuildOf, Built, PutOutcome, Reply};
+use super::survey::{Survey, merge_closing};
 use crate::census::Question;
 use crate::dedup::Earlier;
 use crate::manifest::{Block, Census, Manifest};
@@ -41,15 +43,18 @@ enum State {
     /// What do earlier blocks have of this batch?
     Looking(Batch),
     Building(Vec<PacketId>),
-    Putting(Box<Putting>),
+    /// The block, and the packets whose events are in it or stand elsewhere.
+    Putting(Box<PutBlock>, Vec<PacketId>),
     Committing(Box<Committing>),
+    /// Parts of what was committed are read, built and put as one.
+    Merging(Box<Merging>),
 }
 
 #[derive(Debug)]
-struct Putting {
-    built: BuiltBlock,
-    covers: Vec<PacketId>,
-    tries: u32,
+struct Merging {
+    manifest: Arc<Manifest>,
+    merge: Merge,
+    put: Option<PutBlock>,
 }
 
 #[derive(Debug)]
@@ -114,13 +119,16 @@ impl Port {
             }
             (JobAsk::Earlier, Reply::Earlier(earlier)) => self.build(earlier, desk),
             (JobAsk::Build, Reply::Built(built)) => self.on_built(now, built, survey, desk),
-            (JobAsk::PutBlock, _) => self.read_block(now, desk),
-            (JobAsk::DropBlock, _) => self.put_block(now, desk),
-            (JobAsk::ReadBlock, Reply::Got(bytes)) => self.on_block_read(now, bytes.as_deref(), survey, desk),
+            (asked @ (JobAsk::PutBlock | JobAsk::DropBlock | JobAsk::ReadBlock | JobAsk::Doubt), reply) => {
+                self.on_put(now, asked, reply, survey, desk)
+            }
+            (JobAsk::ReadPart, Reply::Got(Some(bytes))) => self.on_part(now, bytes, desk),
             (JobAsk::PutManifest, Reply::Put(PutOutcome::Done | PutOutcome::Exists) | Reply::Failed(_)) => {
                 self.read_manifest(now, desk)
             }
             (JobAsk::ReadManifest, Reply::Got(bytes)) => self.on_manifest_read(now, bytes.as_deref(), survey, desk),
+            // What was ported stands; merging is tried again when there is another part.
+            _ if matches!(self.state, State::Merging(_)) => self.merged(),
             (_, Reply::Failed(why)) => Ported::Failed(why),
             (asked, _) => Ported::Failed(format!("an answer of another kind than {asked:?} asks for")),
         }
@@ -175,6 +183,11 @@ impl Port {
     }
 
     fn on_built(&mut self, now: Now, built: Built, survey: &Survey, desk: &mut Desk) -> Ported {
+        if let State::Merging(merging) = &mut self.state {
+            let Some(block) = built.block else { return self.merged() };
+            merging.put = Some(PutBlock::start(now, self.at.clone(), self.shards, block, desk));
+            return Ported::Going;
+        }
         let State::Building(mut covers) = std::mem::replace(&mut self.state, State::Fetching) else {
             return Ported::Failed("an answer nobody asked for".to_owned());
         };
@@ -187,54 +200,63 @@ impl Port {
             covers.iter().for_each(|packet| self.covered.insert(packet));
             return self.fetch(now, survey, desk);
         };
-        self.state = State::Putting(Box::new(Putting { built, covers, tries: 0 }));
-        self.put_block(now, desk)
-    }
-
-    fn put_block(&mut self, now: Now, desk: &mut Desk) -> Ported {
-        let State::Putting(putting) = &mut self.state else { return Ported::Going };
-        if putting.tries >= PUT_TRIES_MAX {
-            return Ported::Failed(format!("block {} can't be put", putting.built.block.name));
-        }
-        putting.tries += 1;
-        let path = self.at.object(Object::Block(putting.built.block.name));
-        let bytes = putting.built.bytes.clone();
-        desk.ask_shelf(now, Asked::Job(JobAsk::PutBlock), |ask| Action::PutIfAbsent { ask, path, bytes });
+        let put = PutBlock::start(now, self.at.clone(), self.shards, built, desk);
+        self.state = State::Putting(Box::new(put), covers);
         Ported::Going
     }
 
-    /// Whatever the put said: what counts is what can be read.
-    fn read_block(&self, now: Now, desk: &mut Desk) -> Ported {
-        let State::Putting(putting) = &self.state else { return Ported::Going };
-        let path = self.at.object(Object::Block(putting.built.block.name));
-        desk.ask_shelf(now, Asked::Job(JobAsk::ReadBlock), |ask| Action::Get { ask, path });
-        Ported::Going
-    }
-
-    /// Something else under this name is damaged, or was squeezed by another version: no manifest of ours names
-    /// it yet, and the content is the same, so it is replaced.
-    fn on_block_read(&mut self, now: Now, bytes: Option<&[u8]>, survey: &Survey, desk: &mut Desk) -> Ported {
-        let State::Putting(putting) = &self.state else { return Ported::Going };
-        match bytes {
-            Some(bytes) if *bytes == *putting.built.bytes => self.block_stands(now, survey, desk),
-            Some(_) => {
-                let path = self.at.object(Object::Block(putting.built.block.name));
-                desk.ask_shelf(now, Asked::Job(JobAsk::DropBlock), |ask| Action::Delete { ask, path });
+    fn on_put(&mut self, now: Now, asked: JobAsk, reply: Reply, survey: &Survey, desk: &mut Desk) -> Ported {
+        let stood = match &mut self.state {
+            State::Putting(put, _) => put.on_reply(now, asked, reply, desk),
+            State::Merging(merging) => match &mut merging.put {
+                Some(put) => put.on_reply(now, asked, reply, desk),
+                None => return Ported::Going,
+            },
+            State::Fetching | State::Looking(_) | State::Building(_) | State::Committing(_) => return Ported::Going,
+        };
+        match (stood, std::mem::replace(&mut self.state, State::Fetching)) {
+            (Stood::Going, state) => {
+                self.state = state;
                 Ported::Going
             }
-            None => self.put_block(now, desk),
+            (Stood::Failed(why), State::Merging(merging)) => {
+                desk.trouble(&self.at.bucket_at(), &why);
+                Ported::Done(merging.manifest.completeness.clone())
+            }
+            (Stood::Failed(why), _) => Ported::Failed(why),
+            (Stood::Done(block), State::Merging(merging)) => self.commit_merged(now, block, &merging, desk),
+            (Stood::Done(block), State::Putting(_, covers)) => {
+                desk.counters.blocks += 1;
+                desk.counters.block_bytes += block.bytes;
+                covers.iter().for_each(|packet| self.covered.insert(packet));
+                self.blocks.push(block);
+                self.fetch(now, survey, desk)
+            }
+            (Stood::Done(_), _) => Ported::Going,
         }
     }
 
-    fn block_stands(&mut self, now: Now, survey: &Survey, desk: &mut Desk) -> Ported {
-        let State::Putting(putting) = std::mem::replace(&mut self.state, State::Fetching) else {
-            return Ported::Going;
-        };
-        desk.counters.blocks += 1;
-        desk.counters.block_bytes += putting.built.block.bytes;
-        putting.covers.iter().for_each(|packet| self.covered.insert(packet));
-        self.blocks.push(putting.built.block);
-        self.fetch(now, survey, desk)
+    fn on_part(&mut self, now: Now, bytes: Arc<[u8]>, desk: &mut Desk) -> Ported {
+        if let State::Merging(merging) = &mut self.state {
+            merging.merge.take(bytes);
+            merging.merge.go_on(now, &merging.manifest, desk);
+        }
+        Ported::Going
+    }
+
+    /// Ends a merge that came to nothing.
+    fn merged(&mut self) -> Ported {
+        match std::mem::replace(&mut self.state, State::Fetching) {
+            State::Merging(merging) => Ported::Done(merging.manifest.completeness.clone()),
+            _ => Ported::Going,
+        }
+    }
+
+    fn commit_merged(&mut self, now: Now, block: Block, merging: &Merging, desk: &mut Desk) -> Ported {
+        let manifest = merging.merge.result(now, &merging.manifest, block, desk);
+        desk.counters.merges += 1;
+        self.version = manifest.version;
+        self.begin_commit(now, manifest, desk)
     }
 
     /// All is fetched that can be. A version that would say nothing new is not written.
@@ -247,6 +269,10 @@ impl Port {
         if !news {
             return Ported::Done(manifest.completeness);
         }
+        self.begin_commit(now, manifest, desk)
+    }
+
+    fn begin_commit(&mut self, now: Now, manifest: Manifest, desk: &mut Desk) -> Ported {
         let bytes = Arc::from(manifest.write());
         self.state = State::Committing(Box::new(Committing { manifest: Arc::new(manifest), bytes, tries: 0 }));
         self.put_manifest(now, desk)
@@ -284,7 +310,7 @@ impl Port {
         census.heard.extend(&survey.heard);
         let ours = survey.closings.iter().filter(|(tailer, _)| belongs(**tailer, self.at.shard, self.shards));
         for (tailer, closing) in ours {
-            merge(census.closings.entry(*tailer).or_default(), closing.clone());
+            merge_closing(census.closings.entry(*tailer).or_default(), closing.clone());
         }
         census
     }
@@ -334,9 +360,19 @@ impl Port {
             let manifest = committing.manifest.clone();
             desk.counters.manifests += 1;
             desk.stands(&manifest);
-            return Ported::Done(manifest.completeness.clone());
+            return self.committed(now, manifest, desk);
         }
         self.lost(now, bytes, survey, desk)
+    }
+
+    fn committed(&mut self, now: Now, manifest: Arc<Manifest>, desk: &mut Desk) -> Ported {
+        let Some(merge) = Merge::plan(&manifest, desk.rules.parts_max, desk.rules.block_bytes) else {
+            return Ported::Done(manifest.completeness.clone());
+        };
+        let mut merging = Box::new(Merging { manifest, merge, put: None });
+        merging.merge.go_on(now, &merging.manifest, desk);
+        self.state = State::Merging(merging);
+        Ported::Going
     }
 
     /// Someone else was first with this number, or it was damaged on its way and stays taken.

@@ -118,7 +118,7 @@ fn learn(at: &BucketAt, page: &CheckedInventory, closings: &mut BTreeMap<NodeId,
     for closed in page.closings.iter().filter(|closed| closed.environment == at.environment) {
         desk.closings.learn(&closed.environment, closed.tailer, closed.bucket, closed.previous);
         if closed.bucket == at.bucket {
-            merge(closings.entry(closed.tailer).or_default(), Closing::from(closed));
+            merge_closing(closings.entry(closed.tailer).or_default(), Closing::from(closed));
         }
     }
     learn_hints(&page.closed, desk);
@@ -133,7 +133,7 @@ pub(super) fn learn_hints(closed: &[ClosedTo], desk: &mut Desk) {
 }
 
 /// A tailer that started again may close a bucket twice: what either names is named.
-pub(super) fn merge(into: &mut Closing, other: Closing) {
+pub(super) fn merge_closing(into: &mut Closing, other: Closing) {
     into.previous = into.previous.max(other.previous);
     for run in other.runs {
         match into.runs.iter_mut().find(|known| known.run == run.run) {

@@ -1,0 +1,336 @@
+//! Searches the blocks of one snapshot, and puts their lines into one order.
+//!
+//! Each block's search is a machine that asks for pages; all that are asked for at once are read by several
+//! threads, and the earliest line of all blocks is handed out as soon as none can come before it. A block is not
+//! opened before its times say that it could be next, so the newest hundred lines cost a block or two.
+//!
+//! A line that stands in two blocks, because two porters were at work on two buckets at once, is handed out once.
+
+use crate::block::search::{Candidates, Search, Step, Steps, histogram, hits};
+use crate::block::{Ask, BlockError, Opened};
+use crate::build::is_same_line;
+use crate::catalog::{Catalog, CatalogError, OnShelf};
+use crate::manifest::Block;
+use crate::names::BlockAt;
+use proto::event::{OwnedEvent, TimeOrder};
+use proto::message::{CountCell, Progress, SearchOrder};
+use proto::time::Timestamp;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Blocks whose search is begun at once when all must be.
+const BEGUN_AT_ONCE: usize = 8;
+
+/// Threads of one search.
+const THREADS_MAX: usize = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("{path}: {source}")]
+    Block { path: String, source: BlockError },
+}
+
+impl SearchError {
+    /// The block is not there any more: a newer snapshot knows what took its place.
+    #[must_use]
+    pub fn is_stale(&self, catalog: &Catalog) -> bool {
+        match self {
+            Self::Catalog(CatalogError::Gone(_)) => true,
+            Self::Catalog(CatalogError::Block { path, .. }) | Self::Block { path, .. } => {
+                catalog.shelf().suffix(path, 1).is_err()
+            }
+            Self::Catalog(CatalogError::Shelf(_)) => false,
+        }
+    }
+}
+
+/// One block's part in a search.
+struct Part {
+    opened: Arc<Opened>,
+    bytes: OnShelf,
+    search: Search,
+    head: Option<OwnedEvent>,
+}
+
+/// A search over many blocks.
+pub struct Merged<'a> {
+    catalog: &'a Catalog,
+    ask: Ask,
+    cancel: &'a AtomicBool,
+    /// Not begun, the one that could be next first.
+    waiting: VecDeque<(Timestamp, BlockAt)>,
+    parts: Vec<Part>,
+    /// Lines handed out last that share one name.
+    said: Vec<OwnedEvent>,
+    pub progress: Progress,
+    /// Blocks that could not be read; the answer lacks what they hold.
+    pub trouble: Vec<SearchError>,
+}
+
+impl std::fmt::Debug for Merged<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Merged({} parts, {} waiting)", self.parts.len(), self.waiting.len())
+    }
+}
+
+impl<'a> Merged<'a> {
+    #[must_use]
+    pub fn new(catalog: &'a Catalog, blocks: Vec<(BlockAt, Block)>, ask: Ask, cancel: &'a AtomicBool) -> Self {
+        let bound = |block: &Block| bound_of(block, ask.order);
+        let mut waiting: Vec<_> = blocks.into_iter().map(|(at, block)| (bound(&block), at)).collect();
+        waiting.sort_unstable();
+        waiting.dedup();
+        if ask.order == SearchOrder::Newest {
+            waiting.reverse();
+        }
+        let progress = Progress::default();
+        let (parts, said, trouble) = (Vec::new(), Vec::new(), Vec::new());
+        Self { catalog, ask, cancel, waiting: waiting.into(), parts, said, progress, trouble }
+    }
+
+    /// The next line. `before_reading` is called when pages must be read first, so that what was found can be sent.
+    pub fn next(&mut self, mut before_reading: impl FnMut() -> ControlFlow<()>) -> Option<OwnedEvent> {
+        loop {
+            if self.cancel.load(Ordering::Relaxed) {
+                return None;
+            }
+            if self.step_parts() {
+                if before_reading().is_break() {
+                    return None;
+                }
+                self.read_pages();
+                continue;
+            }
+            let Some(best) = self.best() else {
+                if self.waiting.is_empty() {
+                    return None;
+                }
+                self.begin(BEGUN_AT_ONCE);
+                continue;
+            };
+            let head = self.parts.get(best).and_then(|part| part.head.as_ref()).map(|event| event.borrow().order());
+            let could_be_next =
+                |(bound, _): &&(Timestamp, BlockAt)| head.is_some_and(|head| self.may_precede(*bound, &head));
+            let waits = self.waiting.iter().take(BEGUN_AT_ONCE).take_while(could_be_next).count();
+            if waits > 0 {
+                self.begin(waits);
+                continue;
+            }
+            let event = self.parts.get_mut(best).and_then(|part| part.head.take())?;
+            if self.is_new(&event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// A line that shares this place with one that was handed out, if that is known without reading.
+    pub fn next_beside(&mut self, order: &TimeOrder) -> Option<OwnedEvent> {
+        loop {
+            self.step_parts();
+            let beside = |part: &&mut Part| part.head.as_ref().is_some_and(|event| event.borrow().order() == *order);
+            let event = self.parts.iter_mut().find(beside)?.head.take()?;
+            if self.is_new(&event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Whether it is known that nothing more would come.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.parts.is_empty() && self.waiting.is_empty()
+    }
+
+    fn may_precede(&self, bound: Timestamp, head: &TimeOrder) -> bool {
+        match self.ask.order {
+            SearchOrder::Newest => bound >= head.time,
+            SearchOrder::Oldest => bound <= head.time,
+            SearchOrder::File => true,
+        }
+    }
+
+    fn is_new(&mut self, event: &OwnedEvent) -> bool {
+        let order = event.borrow().order();
+        self.said.retain(|said| said.borrow().order() == order);
+        let new = !self.said.iter().any(|said| is_same_line(said, event));
+        if new {
+            self.said.push(event.clone());
+        }
+        new
+    }
+
+    /// The part whose head comes first.
+    fn best(&self) -> Option<usize> {
+        let heads = self.parts.iter().enumerate().filter_map(|(at, part)| Some((at, part.head.as_ref()?)));
+        let first = heads.min_by(|(_, a), (_, b)| self.ask.order.compare(&a.borrow().order(), &b.borrow().order()));
+        first.map(|(at, _)| at)
+    }
+
+    /// Lets every part without a head move on; whether any needs pages.
+    fn step_parts(&mut self) -> bool {
+        let mut needs_pages = false;
+        self.parts.retain_mut(|part| {
+            if part.head.is_some() {
+                return true;
+            }
+            match part.search.step() {
+                Step::Event(event) => part.head = Some(*event),
+                Step::Pages(_) => needs_pages = true,
+                Step::Done => return false,
+            }
+            true
+        });
+        needs_pages
+    }
+
+    /// Begins the search of so many blocks, side by side.
+    fn begin(&mut self, count: usize) {
+        let count = count.min(self.waiting.len());
+        let blocks: Vec<BlockAt> = self.waiting.drain(..count).map(|(_, block)| block).collect();
+        let begun = side_by_side(&blocks, |block| begin_part(self.catalog, block, &self.ask));
+        for part in begun {
+            match part {
+                Ok(Some((part, candidates))) => {
+                    self.progress.pages += candidates.pages.len() as u64;
+                    self.progress.bytes += candidates.bytes;
+                    self.parts.push(part);
+                }
+                Ok(None) => {}
+                Err(why) => self.trouble.push(why),
+            }
+        }
+    }
+
+    /// Reads all pages that any part waits for, side by side.
+    fn read_pages(&mut self) {
+        let wanted: Vec<(usize, u32)> = self
+            .parts
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, part)| part.head.is_none())
+            .flat_map(|(at, part)| match part.search.step() {
+                Step::Pages(pages) => pages.into_iter().map(|page| (at, page)).collect(),
+                Step::Event(_) | Step::Done => Vec::new(),
+            })
+            .collect();
+        let (parts, cancel) = (&self.parts, self.cancel);
+        let read = side_by_side(&wanted, |(at, number)| {
+            let part = &parts[*at];
+            let page = part.opened.fetch_pages(&part.bytes, &[*number])?.pop().unwrap_or_default();
+            let length = page.len() as u64;
+            let page = part.opened.page(*number, &page)?;
+            hits(&part.opened, *number, &page, part.search.ask(), cancel).map(|hits| (hits, length))
+        });
+        for ((at, number), result) in wanted.into_iter().zip(read) {
+            let Some(part) = self.parts.get_mut(at) else { continue };
+            self.progress.pages_done += 1;
+            match result {
+                Ok((hits, length)) => {
+                    self.progress.bytes_done += length;
+                    part.search.give(number, hits);
+                }
+                // A page that can't be read is named, and the rest of the block goes on.
+                Err(source) => {
+                    part.search.give(number, crate::block::search::Hits::default());
+                    if source != BlockError::Cancelled {
+                        self.trouble.push(SearchError::Block { path: part.bytes.path.clone(), source });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The first moment anything of a block can have in this order.
+fn bound_of(block: &Block, order: SearchOrder) -> Timestamp {
+    match order {
+        SearchOrder::Newest => block.times.iter().map(|span| span.last).max().unwrap_or(Timestamp::MAX),
+        SearchOrder::Oldest => block.times.iter().map(|span| span.first).min().unwrap_or(Timestamp::MIN),
+        SearchOrder::File => Timestamp::MIN,
+    }
+}
+
+fn begin_part(catalog: &Catalog, block: &BlockAt, ask: &Ask) -> Result<Option<(Part, Candidates)>, SearchError> {
+    let bytes = catalog.bytes_of(block);
+    let opened = catalog.open(block)?;
+    let candidates = Candidates::find(&opened, &bytes, &ask.query, ask.range);
+    let candidates = candidates.map_err(|source| SearchError::Block { path: bytes.path.clone(), source })?;
+    if candidates.pages.is_empty() {
+        return Ok(None);
+    }
+    let search = Search::new(&opened, ask.clone(), &candidates);
+    Ok(Some((Part { opened, bytes, search, head: None }, candidates)))
+}
+
+/// Matches of some blocks, by step and level.
+pub fn count(
+    catalog: &Catalog,
+    blocks: &[(BlockAt, Block)],
+    ask: &Ask,
+    step_nanos: u64,
+    cancel: &AtomicBool,
+) -> (Vec<CountCell>, Vec<SearchError>) {
+    let nanos = i64::try_from(step_nanos).unwrap_or(i64::MAX);
+    let steps = Steps { range: ask.range, nanos };
+    let counted = side_by_side(blocks, |(block, _)| {
+        let bytes = catalog.bytes_of(block);
+        let opened = catalog.open(block)?;
+        histogram(&opened, &bytes, &ask.query, steps, cancel)
+            .map_err(|source| SearchError::Block { path: bytes.path, source })
+    });
+    let (mut cells, mut trouble) = (BTreeMap::new(), Vec::new());
+    for counts in counted {
+        match counts {
+            Ok(counts) => counts.into_iter().for_each(|((start, level), count)| {
+                let step = if nanos == 0 { 0 } else { start.0.div_euclid(nanos) };
+                *cells.entry((step, level)).or_insert(0u64) += count;
+            }),
+            Err(SearchError::Block { source: BlockError::Cancelled, .. }) => {}
+            Err(why) => trouble.push(why),
+        }
+    }
+    let cells = cells.into_iter().map(|((step, level), count)| CountCell { step, level, count });
+    (cells.collect(), trouble)
+}
+
+/// Does the same for each of some things on a few threads; results in their order.
+fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = processors.min(THREADS_MAX).min(things.len());
+    if threads <= 1 {
+        return things.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(things.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(thing) = things.get(at) else { return };
+                    let result = work(thing);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_side_by_side_comes_back_in_order() {
+        let things: Vec<u64> = (0..1000).collect();
+        assert_eq!(side_by_side(&things, |thing| thing * 2), (0..1000).map(|thing| thing * 2).collect::<Vec<_>>());
+        assert_eq!(side_by_side(&[], |thing: &u64| *thing), [0u64; 0]);
+    }
+}
