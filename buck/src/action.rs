@@ -28,7 +28,7 @@ pub enum Action {
     /// Stop feeding it.
     Unsubscribe { exchange: ExchangeId },
     /// A packet has come for the first time: show it to live tails, and make its filter when there is leisure.
-    Publish { id: PacketId, bytes: Bytes },
+    Publish { id: PacketId, events: u32, bytes: Bytes },
     /// Ask porters for the receipts of these. Whatever comes back goes to `on_receipts`.
     AskReceipts { buckets: Vec<(Environment, BucketId)> },
     /// Worth remembering over a restart, and no loss when it is not: the receipts of a bucket, and since when

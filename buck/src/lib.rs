@@ -34,3 +34,23 @@ pub mod job;
 pub mod plan;
 pub mod scan;
 pub mod tails;
+
+#[cfg(feature = "hands")]
+mod files;
+#[cfg(feature = "hands")]
+mod recover;
+
+#[cfg(feature = "hands")]
+mod reader;
+#[cfg(feature = "hands")]
+mod writer;
+
+#[cfg(feature = "hands")]
+mod follow;
+#[cfg(feature = "hands")]
+mod ledger;
+#[cfg(feature = "hands")]
+mod serve;
+
+#[cfg(feature = "hands")]
+pub mod run;

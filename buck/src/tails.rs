@@ -116,6 +116,14 @@ impl Tails {
         Ok(Some(self.builder.finish()))
     }
 
+    /// A packet that could not be looked at in time. How many of its lines would have matched nobody knows; all
+    /// are counted as dropped.
+    pub fn on_skipped(&mut self, environment: &Environment, events: u64) {
+        for tail in self.tails.values_mut().filter(|tail| tail.environments.contains(environment)) {
+            tail.drop_many(events);
+        }
+    }
+
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
         self.next_beat
@@ -157,7 +165,7 @@ impl Tail {
     fn add(&mut self, event: &Event<'_>, fresh: bool) {
         let bytes = event.line.len() + ROW_BYTES;
         if !fresh || self.rows >= QUEUE_ROWS_MAX || self.bytes + bytes > QUEUE_BYTES_MAX {
-            return self.drop_one();
+            return self.drop_many(1);
         }
         self.rows += 1;
         self.bytes += bytes;
@@ -165,10 +173,10 @@ impl Tail {
         self.queue.push_back(Item::Row(row_of(source, event)));
     }
 
-    fn drop_one(&mut self) {
+    fn drop_many(&mut self, lines: u64) {
         match self.queue.back_mut() {
-            Some(Item::Dropped(count)) => *count += 1,
-            _ => self.queue.push_back(Item::Dropped(1)),
+            Some(Item::Dropped(count)) => *count += lines,
+            _ => self.queue.push_back(Item::Dropped(lines)),
         }
     }
 

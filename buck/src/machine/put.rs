@@ -8,12 +8,12 @@ use crate::pending::{Coming, Content, RecordName};
 use crate::place::{DiskId, ExchangeId};
 use bytes::Bytes;
 use proto::closed::Closed;
-use proto::ids::NodeId;
+use proto::ids::{Environment, NodeId};
 use proto::message::{Answer, PutAnswer, PutOutcome};
 use proto::packet::{Packet, PacketHead};
 use proto::record::{Kind, Record};
 use proto::roster::Action as Right;
-use proto::time::Now;
+use proto::time::{BucketId, Now};
 use std::time::Duration;
 
 /// Unsynced bytes of one tailer, and of all together. A disk that takes 100 MB/s syncs the first in a sixth of a
@@ -68,7 +68,7 @@ impl Machine {
         self.check_room(&content, bytes.len())?;
         let disk = self.disks.choose(&self.rules, bytes.len() as u64).ok_or(PutOutcome::Full)?;
         if let Content::Packet(head) = &content {
-            self.actions.push_back(Action::Publish { id: head.id.clone(), bytes: bytes.clone() });
+            self.actions.push_back(Action::Publish { id: head.id.clone(), events: head.events, bytes: bytes.clone() });
         }
         self.append(now, disk, Coming { content, bytes, crc, disk, at: None, waiting: vec![exchange] });
         Ok(())
@@ -170,9 +170,20 @@ impl Machine {
         if much || many { Err(PutOutcome::Busy) } else { Ok(()) }
     }
 
-    /// A record found on a disk at the start.
-    pub fn on_recovered(&mut self, now: Now, disk: DiskId, at: u64, bytes: &Bytes) {
-        let Ok(content) = read(bytes) else { return };
+    /// A record found at the start, in the file of this disk, environment and bucket. One that belongs elsewhere,
+    /// or makes no sense, is counted as torn.
+    pub fn on_recovered(
+        &mut self,
+        now: Now,
+        disk: DiskId,
+        (environment, bucket): (&Environment, BucketId),
+        at: u64,
+        bytes: &Bytes,
+    ) {
+        let of_file = |content: &Content| content.environment() == environment && content.bucket() == bucket;
+        let Some(content) = read(bytes).ok().filter(of_file) else {
+            return self.on_torn(bytes.len() as u64);
+        };
         let crc = crc_of(bytes);
         self.counters.recovered += 1;
         self.disks.on_recovered(now.mono, disk, bytes.len() as u64);

@@ -302,10 +302,11 @@ impl Buck {
         let mut buck = Self::new(rules, disks);
         let mut machine = Machine::new(buck.rules(), roster(), disks, 5);
         buck.now = self.now;
-        for ((disk, ..), file) in &self.files {
+        for ((disk, environment, bucket), file) in &self.files {
             let mut records = proto::bucket::Records::new(file);
             for (at, _, bytes) in records.by_ref() {
-                machine.on_recovered(buck.now, *disk, at as u64, &Bytes::copy_from_slice(bytes));
+                let bytes = Bytes::copy_from_slice(bytes);
+                machine.on_recovered(buck.now, *disk, (environment, *bucket), at as u64, &bytes);
             }
             machine.on_torn(records.skipped as u64);
         }
