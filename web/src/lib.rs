@@ -10,10 +10,13 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small numbers"))]
 
+pub mod api;
+pub mod bars;
 pub mod complete;
 pub mod counts;
 pub mod cursor;
 pub mod fleet;
+pub mod frames;
 pub mod merge;
 pub mod window;
 
