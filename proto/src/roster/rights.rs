@@ -5,8 +5,8 @@
 //! | tailer | yes | yes | | | | yes |
 //! | buck | | yes | | | with `web=` | yes |
 //! | porter | | | yes | yes | | yes |
-//! | web, reader | | | | | yes | yes |
-//! | admin | | | yes | | yes | yes |
+//! | web, reader | | yes | | | yes | yes |
+//! | admin | | yes | yes | | yes | yes |
 //!
 //! Beside the table: the environments asked about must be the asker's, a tailer speaks only for itself and as
 //! hosts that are not another's, and a connection is let in only from where and until when its line says.
@@ -104,7 +104,8 @@ impl Role {
     fn may(self, action: Action) -> bool {
         match action {
             Action::Put | Action::Beat | Action::Known => self == Self::Tailer,
-            Action::Receipts => matches!(self, Self::Tailer | Self::Buck),
+            // Who searches needs them to count a packet once, when it is on the shelf and still on a buck.
+            Action::Receipts => self != Self::Porter,
             Action::Holdings | Action::Inventory => matches!(self, Self::Porter | Self::Admin),
             Action::Fetch => self == Self::Porter,
             Action::Catalog | Action::Search | Action::Live | Action::Context => {

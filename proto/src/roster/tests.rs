@@ -252,9 +252,9 @@ const RIGHTS: [(&str, &str); 7] = [
     ("buck K ID addr=a:1", "...x.......x"),
     ("tailer K ID", "xxxx.......x"),
     ("porter K ID", "....xxx....x"),
-    ("web K ID", ".......xxxxx"),
-    ("reader K ID", ".......xxxxx"),
-    ("admin K ID", "....xx.xxxxx"),
+    ("web K ID", "...x...xxxxx"),
+    ("reader K ID", "...x...xxxxx"),
+    ("admin K ID", "...xxx.xxxxx"),
     ("buck K ID addr=a:1 web=https://a", "...x...xxxxx"),
 ];
 
