@@ -87,7 +87,7 @@ fn order(params: &Params) -> Result<SearchOrder, Complaint> {
         Some(other) => Err(Complaint::bad(name, format!("{other:?} is no order; newest, oldest and file are"))),
     };
     match (read("order")?, read("dir")?) {
-        (Some(one), Some(other)) if one != other => Err(Complaint::bad("dir", "order and dir contradict".into())),
+        (Some(one), Some(other)) if one != other => Err(Complaint::bad("dir", "order and dir contradict")),
         (one, other) => Ok(one.or(other).unwrap_or_default()),
     }
 }
@@ -167,7 +167,7 @@ impl ContextQuestion {
 
 /// An event's id, as answers give it.
 pub fn event_id(text: &str) -> Result<EventId, Complaint> {
-    text.parse().map_err(|_| Complaint::bad("id", "an event's id is 80 hex digits, as answers give it".into()))
+    text.parse().map_err(|_| Complaint::bad("id", "an event's id is 80 hex digits, as answers give it"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

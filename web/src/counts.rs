@@ -91,6 +91,11 @@ impl Tally {
         }
     }
 
+    /// Some node did not tell all it had.
+    pub fn is_short(&mut self) {
+        self.approximate = true;
+    }
+
     /// Buckets that are both on the shelf and still counted by bucks: their receipts are to be asked for.
     pub fn wanted_receipts(&mut self) -> Vec<(Environment, BucketId)> {
         let counted: BTreeSet<_> =

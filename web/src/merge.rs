@@ -8,7 +8,7 @@
 mod lane;
 mod seen;
 
-pub use lane::{Away, Fate};
+pub use lane::{Away, Fate, owned};
 pub use seen::Seen;
 
 use lane::{Lane, State};
@@ -84,6 +84,12 @@ impl Merge {
     #[must_use]
     pub fn is_hungry(&self, node: NodeId) -> bool {
         self.lanes.get(&node).is_some_and(Lane::is_hungry)
+    }
+
+    /// Whether parts of this node are still awaited; when not, it can be told to stop.
+    #[must_use]
+    pub fn is_asked(&self, node: NodeId) -> bool {
+        self.lanes.get(&node).is_some_and(|lane| lane.state == State::Asked)
     }
 
     /// The reader was slow and nobody was listened to meanwhile: silence is counted from now.

@@ -115,12 +115,6 @@ impl Window {
         usize::try_from(self.allowance / MILLIONTHS).unwrap_or(usize::MAX)
     }
 
-    /// Events left out by whoever reads this, such as a browser that does not keep up.
-    pub fn count_dropped(&mut self, shown_before: u64) {
-        self.accounts.shown = self.accounts.shown.saturating_sub(shown_before);
-        self.accounts.dropped += shown_before;
-    }
-
     #[must_use]
     pub fn accounts(&self) -> Accounts {
         self.accounts

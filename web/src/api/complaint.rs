@@ -28,7 +28,7 @@ impl Complaint {
 
     /// A parameter that can't be taken as it is.
     #[must_use]
-    pub fn bad(name: &str, why: String) -> Self {
+    pub fn bad(name: &str, why: impl std::fmt::Display) -> Self {
         Self::new(400, "bad_parameter", format!("{name}: {why}"))
     }
 

@@ -34,7 +34,7 @@ impl Params {
         let mut params = BTreeMap::new();
         for (name, value) in pairs {
             if let Some(_twice) = params.insert(name.clone(), value) {
-                return Err(Complaint::bad(&name, "given twice".into()));
+                return Err(Complaint::bad(&name, "given twice"));
             }
         }
         Ok(Self(params))
@@ -92,7 +92,7 @@ impl Params {
         let mut environments = Vec::new();
         for name in text.split(',') {
             let environment = name.trim().parse::<Environment>();
-            let environment = environment.map_err(|why| Complaint::bad("env", why.to_string()))?;
+            let environment = environment.map_err(|why| Complaint::bad("env", why))?;
             if !reader.environments.contains(&environment) {
                 return Err(Complaint::new(403, "not_allowed", format!("env: {environment} may not be read here")));
             }

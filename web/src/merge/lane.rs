@@ -210,7 +210,9 @@ fn further(order: SearchOrder, one: Timestamp, other: Timestamp) -> Timestamp {
     if order == SearchOrder::Newest { one.min(other) } else { one.max(other) }
 }
 
-fn owned(row: Row, source: Arc<Source>) -> OwnedEvent {
+/// A row with the source it points to.
+#[must_use]
+pub fn owned(row: Row, source: Arc<Source>) -> OwnedEvent {
     OwnedEvent {
         source,
         offset: row.offset,
