@@ -1,21 +1,28 @@
 //! The one binary: parse what was typed, do it, return an exit code. No logic lives here.
 
 mod args;
+mod demo;
 mod exit;
 mod http;
 mod init;
 mod layout;
 mod log;
+mod nodes;
 mod search;
 mod settings;
+mod up;
 
 use anyhow::Context;
-use args::{Command, Keygen, Typed};
+use args::{Command, Keygen, Porter, PorterCommand, Typed};
 use clap::Parser;
 use exit::Outcome;
+use nodes::Nodes;
 use proto::io::clock;
 use proto::io::keys::NodeKeys;
+use proto::roster::Role;
+use settings::Settings;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,11 +32,32 @@ fn main() -> ExitCode {
 fn run(typed: Typed) -> anyhow::Result<Outcome> {
     log::begin(typed.log.as_deref(), "warn")?;
     match typed.command {
+        Command::Up(up) => on_threads(up::run(&up)),
         Command::Search(search) => search::run(&search),
         Command::Init(init) => init::run(&init),
         Command::Keygen(keygen) => make_key(&keygen),
-        _ => anyhow::bail!("not yet"),
+        Command::Tailer(node) => run_node(Role::Tailer, &node.config),
+        Command::Buck(node) => run_node(Role::Buck, &node.config),
+        Command::Porter(Porter { command: PorterCommand::Run(node) }) => run_node(Role::Porter, &node.config),
+        Command::Web(node) => run_node(Role::Web, &node.config),
     }
+}
+
+fn on_threads<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?.block_on(work)
+}
+
+/// One node, until it is told to stop.
+fn run_node(role: Role, config: &Path) -> anyhow::Result<Outcome> {
+    let settings = Settings::read(config)?;
+    on_threads(async {
+        let mut nodes = Nodes::default();
+        let address = nodes.start(role, role.as_str(), settings).await?;
+        let listens = address.map(|address| format!(", listening on {address}")).unwrap_or_default();
+        writeln!(std::io::stdout(), "tailbuck {role} runs{listens}")?;
+        nodes.until_stopped().await?;
+        Ok(Outcome::Done)
+    })
 }
 
 fn make_key(keygen: &Keygen) -> anyhow::Result<Outcome> {

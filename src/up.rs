@@ -7,12 +7,12 @@ use crate::args::Up;
 use crate::demo;
 use crate::exit::Outcome;
 use crate::layout::Layout;
-use crate::nodes::Node;
+use crate::nodes::Nodes;
 use crate::search::WEB_URL_FILE;
 use crate::settings::Settings;
 use anyhow::{Context, bail};
 use proto::io::dir::write_whole;
-use proto::io::stop::Stop;
+use proto::roster::Role;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -20,9 +20,6 @@ use std::time::Duration;
 
 /// A bucket's width when nobody says otherwise: whoever tries it sees a block within two minutes.
 const BUCKET_SECONDS: u32 = 60;
-
-/// How long everything together may take to stop; a tailer drains for 5 s of it.
-const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// What is followed when no path is named, and what below it is not text.
 const LOGS: &str = "/var/log/**";
@@ -36,40 +33,34 @@ const NOT_LOGS: [&str; 4] = [
 pub async fn run(up: &Up) -> anyhow::Result<Outcome> {
     let layout = plan(up)?;
     layout.write(&up.data)?;
-    let stop = Stop::default();
-    let mut nodes = Vec::new();
-    let mut url = None;
-    for planned in layout.nodes() {
-        let settings = Settings::read(&up.data.join(&planned.name).join("settings.toml"))?;
-        let node = Node::start(planned.role, &planned.name, settings, &stop).await;
-        let node = match node {
-            Ok(node) => node,
-            Err(error) => {
-                end(&stop, nodes).await?;
-                return Err(error);
-            }
-        };
-        url = url.or(node.url());
-        nodes.push(node);
-    }
-    let url = url.context("no web was started")?;
+    let mut nodes = Nodes::default();
+    let url = match start_all(&mut nodes, &layout, &up.data).await {
+        Ok(url) => url,
+        Err(error) => {
+            let _ = nodes.end().await;
+            return Err(error);
+        }
+    };
     write_whole(&up.data.join(WEB_URL_FILE), format!("{url}\n").as_bytes())?;
     if up.demo {
-        demo::start(demo_folder(&up.data), &stop);
+        demo::start(demo_folder(&up.data), &nodes.stop);
     }
     writeln!(std::io::stdout(), "tailbuck is up: {url}/   (Ctrl-C stops it)")?;
-    stop.on_signals().await?;
-    end(&stop, nodes).await?;
+    nodes.until_stopped().await?;
     Ok(Outcome::Done)
 }
 
-/// Everybody is told at once; each stops in its own written order.
-async fn end(stop: &Stop, nodes: Vec<Node>) -> anyhow::Result<()> {
-    stop.ask();
-    for node in nodes {
-        node.ended().await?;
+/// Every node, in the order of the layout; gives back where the page is.
+async fn start_all(nodes: &mut Nodes, layout: &Layout, data: &Path) -> anyhow::Result<String> {
+    let mut url = None;
+    for planned in layout.nodes() {
+        let settings = Settings::read(&data.join(&planned.name).join("settings.toml"))?;
+        let address = nodes.start(planned.role, &planned.name, settings).await?;
+        if planned.role == Role::Web {
+            url = address.map(|address| format!("http://{address}"));
+        }
     }
-    Ok(stop.all_done(STOP_WITHIN).await?)
+    url.context("no web was started")
 }
 
 fn plan(up: &Up) -> anyhow::Result<Layout> {

@@ -1,0 +1,73 @@
+//! What a person sees who types something wrong: one clear sentence, and exit code 2.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use support::{Dir, run, tailbuck, text};
+
+/// Runs, expects exit code 2, and gives back what was said.
+fn complaint(words: &[&str]) -> String {
+    let output = run(tailbuck().args(words));
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+fn a_bad_setting_is_named_with_its_line() {
+    let dir = Dir::new("settings");
+    let path = dir.join("settings.toml");
+    fs::write(&path, "keys = \"keys\"\nroster = \"roster\"\ndata = \"data\"\ncolour = \"red\"\n").expect("a file");
+    let said = complaint(&["buck", "--config", &path.display().to_string()]);
+    assert!(said.contains("settings.toml line 4: unknown field `colour`"), "{said}");
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let dir = Dir::new("missing");
+    let path = dir.join("nowhere/settings.toml").display().to_string();
+    let said = complaint(&["tailer", "--config", &path]);
+    assert!(said.contains(&path), "{said}");
+    let said = complaint(&["search", "x", "--data", &dir.join("none").display().to_string()]);
+    assert!(said.contains("web.url") && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn a_taken_port_is_one_sentence() {
+    let dir = Dir::new("port");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let data = dir.join("data").display().to_string();
+    let log = dir.join("a.log");
+    fs::write(&log, "a line\n").expect("a file");
+    let said = complaint(&["up", &log.display().to_string(), "--data", &data, "--web", &address]);
+    assert!(said.contains(&address), "{said}");
+    assert!(said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_file_named_outright_must_be_there() {
+    let dir = Dir::new("outright");
+    let (data, log) = (dir.join("data").display().to_string(), dir.join("no.log").display().to_string());
+    let said = complaint(&["up", &log, "--data", &data, "--web", "127.0.0.1:0"]);
+    assert!(said.contains(&log), "{said}");
+}
+
+#[test]
+fn words_that_make_no_sense_are_refused() {
+    assert!(complaint(&["up", "--bucket", "soon"]).contains("span of time"));
+    assert!(complaint(&["up", "--bucks", "0"]).contains("--bucks"));
+    assert!(complaint(&["search", "x", "--web", "ftp://h"]).contains("http://"));
+    assert!(complaint(&["nonsense"]).contains("nonsense"));
+}
+
+#[test]
+fn a_key_file_is_never_overwritten() {
+    let dir = Dir::new("keygen");
+    let path = dir.join("keys").display().to_string();
+    assert!(run(tailbuck().args(["keygen", "--out", &path])).status.success());
+    let first = fs::read(dir.join("keys")).expect("made");
+    let said = complaint(&["keygen", "--out", &path]);
+    assert!(said.contains(&path), "{said}");
+    assert_eq!(fs::read(dir.join("keys")).expect("still there"), first);
+}

@@ -1,0 +1,92 @@
+//! A fleet of separate processes on loopback, laid out by `tailbuck init`.
+
+use super::{Dir, Running, run, tailbuck, text, wait_for};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+
+pub struct Fleet {
+    folder: PathBuf,
+    pub nodes: BTreeMap<String, Running>,
+    web: String,
+}
+
+impl Fleet {
+    /// Three bucks, a tailer on `paths`, a porter and a web, all running.
+    pub fn start(dir: &Dir, paths: &str, bucket: &str) -> Self {
+        let folder = dir.join("fleet");
+        let bucks: Vec<String> = (0..3).map(|_| free_udp()).collect();
+        let (porter, web) = (free_udp(), free_tcp());
+        let out = folder.display().to_string();
+        let made = run(tailbuck()
+            .args(["init", "--bucks", &bucks.join(","), "--porters", &porter, "--web", &web])
+            .args(["--tailers", "host-1", "--paths", paths, "--bucket", bucket, "--out", &out]));
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        let mut fleet = Self { folder, nodes: BTreeMap::new(), web: format!("http://{web}") };
+        for node in ["buck-1", "buck-2", "buck-3", "porter-1", "web-1", "host-1"] {
+            fleet.begin(node);
+        }
+        fleet
+    }
+
+    pub fn begin(&mut self, node: &str) {
+        let config = self.folder.join(node).join("settings.toml").display().to_string();
+        let role: &[&str] = match node.split('-').next() {
+            Some("buck") => &["buck"],
+            Some("porter") => &["porter", "run"],
+            Some("web") => &["web"],
+            _ => &["tailer"],
+        };
+        let words = [role, &["--config", &config]].concat();
+        let log = self.folder.join(format!("{node}.log"));
+        self.nodes.insert(node.to_owned(), Running::start(&words, &log));
+    }
+
+    pub fn kill_and_restart(&mut self, node: &str) {
+        self.nodes.get_mut(node).expect("one of the fleet").kill_and_restart();
+    }
+
+    pub fn stop(&mut self, node: &str) {
+        self.nodes.remove(node);
+    }
+
+    pub fn data_of(&self, node: &str) -> PathBuf {
+        self.folder.join(node).join("data")
+    }
+
+    /// Every event of all time that fits, file by file, and what was said on stderr.
+    pub fn find(&self, query: &str) -> (Vec<Value>, String) {
+        let output = run(tailbuck()
+            .args(["search", query, "--from", "1971-01-01", "--to", "2200-01-01"])
+            .args(["--order", "file", "--format", "json", "--web", &self.web]));
+        let events = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        (events.map(|line| serde_json::from_slice(line).expect("JSON")).collect(), text(&output.stderr))
+    }
+
+    /// Waits until everything that fits is `count` events and the answer is complete.
+    pub fn wait_for_all(&self, query: &str, count: usize) -> Vec<Value> {
+        let mut last = String::new();
+        wait_for(&format!("{count} events"), || {
+            let (events, said) = self.find(query);
+            let line = format!("{} of {count}, {}", events.len(), said.trim());
+            if line != last {
+                eprintln!("{line}");
+                last = line;
+            }
+            assert!(events.len() <= count, "more than there are: {}", events.len());
+            (events.len() == count && said.is_empty()).then_some(events)
+        })
+    }
+}
+
+/// A port nobody listens on right now.
+pub fn free_udp() -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("its address").to_string()
+}
+
+pub fn free_tcp() -> String {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("its address").to_string()
+}
