@@ -16,7 +16,8 @@ use crate::standing::Standing;
 use known::KnownStreams;
 use proto::ids::{Environment, NodeId, StreamId};
 use proto::message::{Known, Receipt, Shard, ShardVersion};
-use proto::time::{BucketId, Timestamp};
+use proto::query::TimeRange;
+use proto::time::{BucketId, BucketWidth, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -27,6 +28,7 @@ const OPENED_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Catalog {
     shelf: Shelf,
+    width: BucketWidth,
     inner: RwLock<Inner>,
 }
 
@@ -75,8 +77,8 @@ impl Ranges for OnShelf {
 
 impl Catalog {
     #[must_use]
-    pub fn new(shelf: Shelf) -> Self {
-        Self { shelf, inner: RwLock::default() }
+    pub fn new(shelf: Shelf, width: BucketWidth) -> Self {
+        Self { shelf, width, inner: RwLock::default() }
     }
 
     /// Reads every shard's newest manifest that is not known yet, and its blocks. Returns what was new.
@@ -262,8 +264,8 @@ impl Catalog {
     }
 
     #[must_use]
-    pub fn shards(&self, environments: &[Environment], from: Timestamp, to: Timestamp) -> Vec<Shard> {
-        self.read().standing.catalog(environments, from, to)
+    pub fn shards(&self, environments: &[Environment], range: TimeRange) -> Vec<Shard> {
+        self.read().standing.catalog(environments, range, self.width)
     }
 
     #[must_use]
@@ -365,3 +367,6 @@ impl Inner {
 fn directory_bytes(opened: &Opened) -> u64 {
     opened.length.saturating_sub(opened.footer.leaves.end).max(1)
 }
+
+#[cfg(test)]
+mod tests;

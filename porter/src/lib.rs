@@ -24,6 +24,9 @@ pub mod check;
 pub mod dedup;
 pub mod machine;
 
+#[cfg(test)]
+mod sample;
+
 #[cfg(feature = "hands")]
 pub mod objects;
 

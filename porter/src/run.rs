@@ -95,7 +95,7 @@ async fn open_shelf(config: &Config) -> Result<Arc<Catalog>, RunError> {
     let (place, width) = (config.shelf.clone(), config.width);
     let runtime = tokio::runtime::Handle::current();
     let opened = tokio::task::spawn_blocking(move || {
-        let catalog = Catalog::new(Shelf::open(&place, &runtime)?);
+        let catalog = Catalog::new(Shelf::open(&place, &runtime)?, width);
         let new = catalog.refresh("")?;
         info!(shards = new.len(), "the shelf is read");
         check_width(&catalog, &new, width)?;
@@ -346,3 +346,6 @@ fn peers_of(roster: &Roster) -> Peers {
     }
     peers
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use proto::io::clock::Clock;
 use proto::io::members::Members;
 use proto::io::quic::{Arrivals, Exchange, Link, LinkError, Replies};
 use proto::message::{Answer, Ask, Part, Refusal, Status};
+use proto::query::TimeRange;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -175,7 +176,7 @@ async fn answer(exchange: Exchange, desk: Arc<Desk>) -> Result<(), LinkError> {
 fn look_up(catalog: &Catalog, ask: Ask, asker: proto::ids::NodeId) -> Answer {
     match ask {
         Ask::Catalog(ask) => {
-            let shards = catalog.shards(&ask.environments, ask.from, ask.to);
+            let shards = catalog.shards(&ask.environments, TimeRange { from: ask.from, to: ask.to });
             Answer::Catalog(proto::message::Catalog { shards })
         }
         Ask::Receipts { buckets } => Answer::Receipts(catalog.receipts(&buckets)),

@@ -6,70 +6,19 @@ use crate::build::{build, names_in, ranges_of};
 use crate::check;
 use crate::dedup::{Cover, Earlier};
 use crate::names::{Object, parse_path};
+use crate::sample::{closing, keys, packet, width};
 use proptest::prelude::*;
-use proto::closed::{Closed, RunCount};
-use proto::event::{Flags, Level};
-use proto::ids::{EventId, PacketId, RunId, StreamId};
+use proto::closed::Closed;
+use proto::ids::{EventId, PacketId};
 use proto::message::{Holding, Inventory, InventoryItem};
-use proto::packet::{NewEvent, Packet, PacketBuilder, PacketSource, PacketStream, TailMark};
+use proto::packet::Packet;
 use proto::roster::{Peer, Role, Roster};
-use proto::seal::{Domain, Keys, Seed};
-use proto::squeeze::Squeezer;
-use proto::time::Timestamp;
+use proto::seal::Domain;
 
 const BUCKET: BucketId = BucketId(5_984_184);
 
-fn width() -> BucketWidth {
-    BucketWidth::default()
-}
-
-fn keys(node: u64) -> Keys {
-    Keys::from_seed(&Seed::from_bytes([u8::try_from(node).unwrap(); 32]))
-}
-
 fn at(bucket: BucketId) -> BucketAt {
     BucketAt { environment: Environment::default(), bucket }
-}
-
-/// One packet of tailer 1 or 2: so many lines from this offset on.
-fn packet(tailer: u64, run: u64, bucket: BucketId, seq: u32, offset: u64, lines: &[&str]) -> (PacketId, Vec<u8>) {
-    let id = PacketId { tailer: NodeId(tailer), environment: Environment::default(), bucket, run: RunId(run), seq };
-    let mut builder = PacketBuilder::new(id.clone(), false);
-    let stream = builder.stream(PacketStream {
-        id: StreamId([u8::try_from(tailer).unwrap(); 16]),
-        path: "/var/log/a.log".to_owned(),
-        generation: 0,
-        predecessor: None,
-        labels: Vec::new(),
-        extents: Vec::new(),
-        tail: TailMark::default(),
-    });
-    let source = builder.source(PacketSource { stream, host: "web-1".to_owned(), app: "a".to_owned() });
-    let start = width().start_of(bucket);
-    builder.filed(start);
-    let mut at = offset;
-    for line in lines {
-        let file_length = u32::try_from(line.len()).unwrap();
-        let (level, flags) = (Level::Info, Flags::NONE);
-        let time = Timestamp(start.0 + i64::try_from(at).unwrap());
-        builder.push(at, NewEvent { source, time, level, flags, file_length, line: line.as_bytes() });
-        at += u64::from(file_length) + 1;
-    }
-    let sign = |content: &[u8]| keys(tailer).sign(Domain::RECORD, content);
-    (id, builder.finish(&mut Squeezer::new(1), sign))
-}
-
-fn closing(tailer: u64, bucket: BucketId, previous: Option<BucketId>, runs: &[(u64, u32)]) -> Vec<u8> {
-    let runs = runs.iter().map(|(run, packets)| RunCount { run: RunId(*run), packets: *packets }).collect();
-    let closed = Closed {
-        tailer: NodeId(tailer),
-        environment: Environment::default(),
-        bucket,
-        previous,
-        runs,
-        losses: Vec::new(),
-    };
-    closed.write(|content| keys(tailer).sign(Domain::RECORD, content))
 }
 
 #[derive(Clone, Debug, Default)]
@@ -194,7 +143,10 @@ impl World {
             Action::AskInventory { ask, buck, bucket, .. } => (ask, self.inventory(buck, bucket)),
             Action::Fetch { ask, buck, packets } => (ask, self.fetch(buck, &packets)),
             Action::Earlier { ask, streams, also, .. } => (ask, Reply::Earlier(self.earlier(&streams, &also))),
-            Action::Build(work) => (work.ask, Reply::Built(build(&work.of, &work.earlier, width()).unwrap())),
+            Action::Build(work) => {
+                let built = build(&work.of, &work.earlier, width());
+                (work.ask, built.map_or_else(|why| Reply::Failed(why.to_string()), Reply::Built))
+            }
             Action::List { ask, prefix } => {
                 (ask, Reply::Listed(self.shelf.keys().filter(|path| path.starts_with(&prefix)).cloned().collect()))
             }
