@@ -181,7 +181,8 @@ impl Machine {
         let stands = self.desk.standing.of_bucket(&job.at).next().is_some();
         let complete = if stands { self.desk.standing.is_complete(&job.at) } else { job.survey.away.is_empty() };
         let tries = self.looks.get(&job.at).map_or(0, |look| look.tries);
-        let mut look = Look { at: now.mono, tries, held, away: job.survey.away.clone(), ..Look::default() };
+        let away = job.survey.away.clone();
+        let mut look = Look { began: job.began, at: now.mono, tries, held, away, ..Look::default() };
         match step {
             Step::Going => return,
             Step::Done => look.complete = complete,

@@ -19,10 +19,12 @@ use proto::message::Completeness;
 use proto::time::{Now, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Job {
     pub at: BucketAt,
+    pub began: Duration,
     shards: u16,
     /// The highest version of each shard's manifests that was listed.
     listed: BTreeMap<u16, u64>,
@@ -62,6 +64,7 @@ impl Job {
         desk.ask_shelf(now, Asked::Job(JobAsk::List), |ask| Action::List { ask, prefix });
         Self {
             at,
+            began: now.mono,
             shards: desk.rules.shards,
             listed: BTreeMap::new(),
             lease: None,

@@ -16,6 +16,8 @@ use std::time::Duration;
 /// What is remembered of the last look at a bucket.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Look {
+    /// When it began and ended.
+    pub began: Duration,
     pub at: Duration,
     /// Looks in a row after which the bucket was not complete.
     pub tries: u32,
@@ -30,6 +32,10 @@ pub(super) struct Look {
     /// Another porter's lease.
     pub not_before: Option<Timestamp>,
 }
+
+/// A bucket that so many looks did not complete, though its tailers go on closing others, has lost a closing for
+/// good. It is looked at now and then.
+const PATIENT_AFTER: u32 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unheard {
@@ -111,33 +117,41 @@ impl Looks {
             return Due::At((now.mono + until.since(now.wall)).min(look.at + desk.rules.lease * 2));
         }
         let late = look.at.saturating_add(desk.rules.late_every);
-        let again = if look.failed || self.has_changed(at, look, bucks, desk) {
-            let soon = look.at.saturating_add(backoff(desk, look.tries));
-            if look.complete { late } else { soon.min(late) }
-        } else if look.complete && !bucks.is_held(at) {
-            return Due::Never;
+        let soon = look.at.saturating_add(backoff(desk, look.tries)).min(late);
+        let again = if look.complete {
+            if !bucks.is_held(at) {
+                return Due::Never;
+            }
+            late
+        } else if look.failed || bucks_changed(at, look, bucks, desk) {
+            soon
+        } else if look.tries < PATIENT_AFTER && tailers_changed(at, look, desk) {
+            soon
         } else {
             late
         };
         if again <= now.mono { Due::Now } else { Due::At(again) }
     }
 
-    /// Whether there is reason to hope for more than at the last look.
-    fn has_changed(&self, at: &BucketAt, look: &Look, bucks: &Bucks, desk: &Desk) -> bool {
-        let holds_other = bucks.of(at).iter().any(|(buck, held)| look.held.get(buck) != Some(held));
-        let back = look.away.iter().any(|buck| bucks.here_since(*buck).is_some_and(|since| since >= look.at));
-        let gone = look.away.iter().any(|buck| !desk.peers.bucks.contains(buck));
-        let heard = look.unheard.iter().any(|(tailer, then)| {
-            desk.closings.newest(&at.environment, *tailer) != then.newest
-                || then.expected && !desk.is_expected(at, *tailer)
-        });
-        holds_other || back || gone || heard
-    }
-
     /// Forgets what is complete and held by nobody.
     pub fn tidy(&mut self, bucks: &Bucks) {
         self.looks.retain(|at, look| !look.complete || bucks.is_held(at));
     }
+}
+
+/// Whether some buck has other packets than at the last look, or one that was away may have some.
+fn bucks_changed(at: &BucketAt, look: &Look, bucks: &Bucks, desk: &Desk) -> bool {
+    let holds_other = bucks.of(at).iter().any(|(buck, held)| look.held.get(buck) != Some(held));
+    let back = look.away.iter().any(|buck| bucks.here_since(*buck).is_some_and(|since| since >= look.began));
+    let gone = look.away.iter().any(|buck| !desk.peers.bucks.contains(buck));
+    holds_other || back || gone
+}
+
+/// Whether a tailer that was not heard closed some bucket since, or is not waited for any more.
+fn tailers_changed(at: &BucketAt, look: &Look, desk: &Desk) -> bool {
+    look.unheard.iter().any(|(tailer, then)| {
+        desk.closings.newest(&at.environment, *tailer) != then.newest || then.expected && !desk.is_expected(at, *tailer)
+    })
 }
 
 fn backoff(desk: &Desk, tries: u32) -> Duration {

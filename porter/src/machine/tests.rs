@@ -318,6 +318,29 @@ fn a_buck_that_is_away_is_named_and_what_it_has_is_added_when_it_is_back() {
     assert!(world.receipted(&packets[1]));
 }
 
+/// It is silent at the survey and says what it holds before the look is over.
+#[test]
+fn a_buck_that_is_back_before_the_look_ends_is_not_forgotten() {
+    let (mut world, _) = usual();
+    world.buck(11).away = true;
+    world.buck(12).packets.clear();
+    let mut porter = world.machine(50);
+    porter.on_timeout(world.now);
+    while let Some(action) = porter.poll_action() {
+        if matches!(action, Action::Build(_)) {
+            world.pass(Duration::from_secs(3));
+            world.buck(11).away = false;
+            porter.on_timeout(world.now);
+        }
+        if let Some((ask, reply)) = world.perform(action) {
+            porter.on_reply(world.now, ask, reply);
+        }
+    }
+    assert!(!world.standing(BUCKET).unwrap().completeness.is_complete());
+    world.run_for(&mut porter, Duration::from_secs(40));
+    assert_eq!(world.lines(), ALL);
+}
+
 #[test]
 fn a_buck_that_is_away_for_long_costs_little() {
     let (mut world, packets) = usual();
@@ -541,6 +564,7 @@ fn a_porter_that_slept_through_anothers_work_changes_nothing() {
     for pause in 0..40 {
         let mut world = world.clone();
         world.peers.porters = 2;
+        world.rules.late_every = Duration::from_secs(60);
         let (mut one, mut two) = (world.machine(50), world.machine(51));
         one.on_timeout(world.now);
         for _ in 0..pause {
@@ -552,14 +576,14 @@ fn a_porter_that_slept_through_anothers_work_changes_nothing() {
         let held = one.poll_action();
         // Longer than any lease; a late packet comes, so that there are two versions.
         world.pass(Duration::from_secs(100));
-        world.run_for(&mut two, Duration::from_secs(100));
+        world.run_for(&mut two, Duration::from_secs(10));
         world.keep(&[10, 12], &packet(1, 8, BUCKET, 0, 23, &["late"]));
-        world.run_for(&mut two, Duration::from_secs(700));
+        world.run_for(&mut two, Duration::from_secs(70));
         let stands = world.standing(BUCKET).unwrap();
         if let Some((ask, reply)) = held.and_then(|action| world.perform(action)) {
             one.on_reply(world.now, ask, reply);
         }
-        world.run_for(&mut one, Duration::from_secs(100));
+        world.run_for(&mut one, Duration::from_secs(65));
         assert_eq!(world.lines(), ["one", "two", "three", "four", "two", "late"], "paused at {pause}");
         assert_eq!(world.standing(BUCKET).unwrap(), stands, "paused at {pause}");
     }
