@@ -1,0 +1,52 @@
+//! How fast: writing, indexing alone, reading everything back.
+
+use crate::corpus::{Corpus, write};
+use crate::{row, timed};
+use porter::block::index::IndexBuilder;
+use porter::block::{Opened, Profile};
+use proto::event::OwnedEvent;
+
+pub fn run(corpus: &Corpus) {
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    while bytes < 16 << 20 {
+        events = corpus.events();
+        bytes += corpus.bytes();
+    }
+    let raw = events.iter().map(|event| event.line.len() + 1).sum::<usize>() as f64 / 1e6;
+    for (profile, target) in [(Profile::Recent, 40.0), (Profile::Archive, 15.0)] {
+        let (written, seconds) = timed(|| write(&events, profile));
+        let name = format!("write {profile:?} >= {target} MB/s/core");
+        row(&name, &format!("{:.1} MB/s", raw / seconds), raw / seconds >= target);
+        let opened = Opened::open(&written.bytes[..]).expect("it was just written");
+        let (read, seconds) = timed(|| {
+            (0..opened.page_count())
+                .map(|number| opened.read_page(&written.bytes[..], number).map_or(0, |page| page.text().len()))
+                .sum::<usize>()
+        });
+        let name = format!("read everything back, {profile:?} >= 400 MB/s/core");
+        row(&name, &format!("{:.0} MB/s of {read}", raw / seconds), raw / seconds >= 400.0);
+    }
+    let (keys, seconds) = timed(|| index(&events));
+    row(
+        "index alone >= 100 MB/s/core",
+        &format!("{:.0} MB/s, {keys} grams", raw / seconds),
+        raw / seconds >= 100.0,
+    );
+}
+
+fn index(events: &[OwnedEvent]) -> usize {
+    let mut builder = IndexBuilder::default();
+    let mut bytes = 0;
+    for event in events {
+        builder.piece(&event.line);
+        builder.end_line();
+        bytes += event.line.len();
+        if bytes >= 128 << 10 {
+            builder.end_page();
+            bytes = 0;
+        }
+    }
+    builder.end_page();
+    builder.finish().keys
+}
