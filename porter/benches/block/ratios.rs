@@ -91,7 +91,7 @@ fn whole(corpus: &Corpus) {
     let share = 100.0 * archive.summary.index_bytes as f64 / raw;
     row("index <= 2 % of raw, archive", &format!("{share:.2} %"), share <= 2.0);
     let directory =
-        recent.bytes.len() as u64 - recent.summary.page_bytes - recent.summary.index_bytes;
+        (recent.bytes.len() as u64).saturating_sub(recent.summary.page_bytes + recent.summary.index_bytes);
     println!(
         "recent: pages {}, index {}, directory {directory} bytes; archive: pages {}, index {}",
         recent.summary.page_bytes, recent.summary.index_bytes, archive.summary.page_bytes, archive.summary.index_bytes

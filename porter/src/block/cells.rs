@@ -16,7 +16,7 @@
 //! A run of digits takes its form: 0 no leading zeros, 1-18 so many digits, 255 as 0 but behind a column with how
 //! many digits each has.
 
-use super::numbers::{entropy_bits, put_shaped, shape_of, take_numbers};
+use super::numbers::{Shape, entropy_bits, put_shaped, shape_of, take_numbers};
 use super::template::CELL;
 use proto::field::{BadField, Fields, put_count, put_counted};
 use rustc_hash::FxHashMap;
@@ -85,7 +85,8 @@ impl CellStreams {
             if run.form == FORM_WIDTHS {
                 put_shaped(&mut self.numbers, &run.widths, &shape_of(&run.widths));
             }
-            put_shaped(&mut self.numbers, &run.values, &shape_of(&run.values));
+            let shape = run.shape.unwrap_or_else(|| shape_of(&run.values));
+            put_shaped(&mut self.numbers, &run.values, &shape);
         }
     }
 
@@ -165,6 +166,7 @@ struct Run<'a> {
     form: u8,
     values: Vec<u64>,
     widths: Vec<u64>,
+    shape: Option<Shape>,
 }
 
 impl<'a> Pattern<'a> {
@@ -174,24 +176,34 @@ impl<'a> Pattern<'a> {
         let places = pattern.text.iter().filter(|&&byte| byte == CELL).count();
         pattern.runs.resize_with(places, Run::default);
         for cell in cells {
-            let mut place = 0;
-            let runs = &mut pattern.runs;
-            let text = pattern_of(cell, |run| {
-                if let Some(column) = runs.get_mut(place) {
-                    column.cells.push(run);
-                }
-                place += 1;
-            });
-            if text.as_ref() != Some(&pattern.text) {
-                return None;
-            }
+            pattern.take_in(cell)?;
         }
         pattern.runs.iter_mut().for_each(Run::number);
         Some(pattern)
     }
 
+    /// Adds the cell's runs of digits; `None` when it has other bytes around them.
+    fn take_in(&mut self, cell: &'a [u8]) -> Option<()> {
+        let mut runs = self.runs.iter_mut();
+        let mut rest = cell;
+        for &byte in &self.text {
+            if byte == CELL {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                if digits == 0 || digits > DIGITS_MAX {
+                    return None;
+                }
+                let (run, tail) = rest.split_at(digits);
+                runs.next()?.cells.push(run);
+                rest = tail;
+            } else {
+                rest = rest.split_first().filter(|(first, _)| **first == byte)?.1;
+            }
+        }
+        rest.is_empty().then_some(())
+    }
+
     fn bits(&self) -> u64 {
-        self.runs.iter().map(|run| shape_of(&run.values).bits + shape_of(&run.widths).bits).sum()
+        self.runs.iter().map(Run::bits).sum()
     }
 }
 
@@ -207,6 +219,12 @@ impl Run<'_> {
             self.form = FORM_WIDTHS;
             self.widths = self.cells.iter().map(|digits| digits.len() as u64).collect();
         }
+        self.shape = Some(shape_of(&self.values));
+    }
+
+    fn bits(&self) -> u64 {
+        let widths = if self.widths.is_empty() { 0 } else { shape_of(&self.widths).bits };
+        self.shape.map_or(0, |shape| shape.bits) + widths
     }
 }
 

@@ -8,7 +8,7 @@
 //! sources  count; each: u64 tailer, 16 bytes stream, generation, u8 has predecessor [16 bytes],
 //!          counted host, app, path, labels, each label counted key, counted value
 //!          sources of one stream stand together; streams in the block's order
-//! pages    count; each: bytes, events, lines, bytes of text, step of earliest time, latest - earliest,
+//! pages    count; each: bytes, base (its number and 1, or 0), events, lines, bytes of text, step of earliest time, latest - earliest,
 //!          u8 levels (a bit each), u8 flags (any event's), segments, sources (steps)
 //!          each segment: stream - the one before, first offset, bytes from there to its end
 //! counts   rows; each: source - the one before, step of minute, u8 level, lines
@@ -168,6 +168,8 @@ pub struct PageEntry {
     /// Of its first byte in the file; not written, pages lie one after another.
     pub at: u64,
     pub length: u32,
+    /// The page whose frames were its dictionaries.
+    pub base: Option<u32>,
     pub events: u32,
     pub lines: u32,
     pub text_bytes: u32,
@@ -189,6 +191,7 @@ impl PageEntry {
         let mut entry = Self {
             at: 0,
             length: 0,
+            base: None,
             events: 0,
             lines: 0,
             text_bytes: 0,
@@ -234,7 +237,8 @@ pub fn put_pages(out: &mut Vec<u8>, pages: &[PageEntry]) {
     let mut earliest = 0i64;
     let mut stream = 0;
     for page in pages {
-        for number in [page.length, page.events, page.lines, page.text_bytes] {
+        let base = page.base.map_or(0, |base| base + 1);
+        for number in [page.length, base, page.events, page.lines, page.text_bytes] {
             put_varint(out, u64::from(number));
         }
         put_signed(out, page.earliest.wrapping_sub(earliest));
@@ -282,6 +286,7 @@ impl PageReading {
             fields.count(max).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
         };
         let length = number(fields, PAGE_BYTES_MAX)?;
+        let base = number(fields, PAGES_MAX)?.checked_sub(1);
         let events = number(fields, PAGE_EVENTS_MAX)?;
         let lines = number(fields, PAGE_EVENTS_MAX)?;
         let text_bytes = number(fields, PAGE_TEXT_BYTES_MAX)?;
@@ -303,7 +308,7 @@ impl PageReading {
         let at = self.at;
         self.at += u64::from(length);
         let earliest = self.earliest;
-        Ok(PageEntry { at, length, events, lines, text_bytes, earliest, latest, levels, flags, segments, sources })
+        Ok(PageEntry { at, length, base, events, lines, text_bytes, earliest, latest, levels, flags, segments, sources })
     }
 
     fn segment(&mut self, fields: &mut Fields<'_>, streams: u32) -> Result<Segment, BadField> {

@@ -27,6 +27,16 @@ pub const PAGE_TEXT_BYTES_MAX: usize = ARCHIVE_PAGE_BYTES + 2 * JOINED_LINE_BYTE
 /// written as plain lines.
 pub const PAGE_FRAME_BYTES_MAX: usize = 4 << 20;
 
+/// What later pages of an app take from the first one as their dictionary: the end of each frame. Held in memory
+/// for each app of an opened block.
+pub const BASE_BYTES_MAX: usize = 512 << 10;
+
+/// A page becomes a base when at least so many more of its app follow; fewer don't earn the memory.
+pub const BASE_PAGES_MIN: usize = 3;
+
+/// Bases of a block.
+pub const BASES_MAX: usize = 64;
+
 /// A page as it lies in the file: four frames nothing could be squeezed out of.
 pub const PAGE_BYTES_MAX: usize = 4 * PAGE_FRAME_BYTES_MAX;
 

@@ -1,21 +1,24 @@
 //! A block, opened: its directory in memory, its pages where they were.
 //!
 //! Bytes come through [`Ranges`], so a folder, object storage and memory are alike. Opening takes one round, or
-//! two when the directory is larger than [`SUFFIX_BYTES`]; the leaves of a search one more; then pages.
+//! two when the directory is larger than [`SUFFIX_BYTES`], and one for the pages others learned from; the leaves of
+//! a search one more; then pages.
 
 use super::directory::{
     Count, Extent, HeadSection, PageEntry, read_counts, read_extents, read_pages, read_sources, streams_of,
 };
 use super::footer::{FOOTER_BYTES, Footer, MAGIC};
 use super::index::LeafTable;
-use super::page::Page;
+use super::page::{Base, Page};
 use super::postings::PageSet;
+use super::limits::BASES_MAX;
 use super::{BlockError, Part, VERSION};
 use crate::plan::{Leaves, Plan};
 use proto::event::Source;
 use proto::field::BadField;
 use proto::grams::GramFilter;
 use proto::ids::{NodeId, StreamId};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -101,6 +104,8 @@ pub struct Opened {
     pub extents: Vec<Vec<Extent>>,
     pub leaf_table: LeafTable,
     pub filter: GramFilter,
+    /// Pages others learned from. What is wrong with one is told by the pages that need it.
+    pub bases: BTreeMap<u32, Result<Base, BlockError>>,
     /// Of the whole file.
     pub length: u64,
 }
@@ -117,7 +122,22 @@ impl Opened {
             let surplus = usize::try_from(footer.directory_at() - have).unwrap_or(usize::MAX);
             suffix.drain(..surplus.min(suffix.len()));
         }
-        Self::read(footer, &suffix, length)
+        let mut opened = Self::read(footer, &suffix, length)?;
+        opened.read_bases(ranges)?;
+        Ok(opened)
+    }
+
+    fn read_bases<R: Ranges + ?Sized>(&mut self, ranges: &R) -> Result<(), BlockError> {
+        let mut numbers: Vec<u32> = self.pages.iter().filter_map(|page| page.base).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let exist = |number: &u32| self.pages.get(*number as usize).is_some_and(|page| page.base.is_none());
+        if numbers.len() > BASES_MAX || !numbers.iter().all(exist) {
+            return Err(BlockError::Damaged { part: Part::Pages, why: "a base that is none" });
+        }
+        let fetched = self.fetch_pages(ranges, &numbers)?;
+        self.bases = numbers.iter().zip(fetched).map(|(&number, bytes)| (number, Base::read(&bytes, number))).collect();
+        Ok(())
     }
 
     /// `directory` is everything behind the leaves.
@@ -142,7 +162,7 @@ impl Opened {
         if extents.len() != streams.len() {
             return Err(BlockError::Damaged { part: Part::Extents, why: "not as many as streams" });
         }
-        Ok(Self { head, footer, sources, stream_of, streams, pages, counts, extents, leaf_table, filter, length })
+        Ok(Self { head, footer, sources, stream_of, streams, pages, counts, extents, leaf_table, filter, bases: BTreeMap::new(), length })
     }
 
     #[must_use]
@@ -175,7 +195,13 @@ impl Opened {
 
     /// Reads a page from its bytes.
     pub fn page(&self, number: u32, bytes: &[u8]) -> Result<Page, BlockError> {
-        Page::read(bytes, number, &self.stream_of)
+        let base = self.pages.get(number as usize).and_then(|page| page.base);
+        let base = match base.and_then(|base| self.bases.get(&base)) {
+            Some(Ok(base)) => Some(base),
+            Some(Err(damage)) => return Err(damage.clone()),
+            None => None,
+        };
+        Page::read(bytes, number, &self.stream_of, base)
     }
 
     /// Fetches pages' bytes in one round.

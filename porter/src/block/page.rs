@@ -13,6 +13,10 @@
 //! their lengths follow), text is the lines. TMPL: heads are `varint templates`, each counted, numbers with the
 //! template of each event, then the columns of each template in turn (drawn in `cells`).
 //!
+//! The first of many pages of an app is their base: their heads and text are squeezed with the end of its heads and
+//! text (512 KiB at most, and at least 64 bytes) as the dictionary, so what an app always says stands in a block
+//! once. The page table says which page is whose base.
+//!
 //! The number in the checksum finds a page that was put in another's place.
 //!
 //! Read back, a page's text is its lines with a newline after each, except that pieces of one long line follow
@@ -20,7 +24,7 @@
 
 use super::cells::{CellStreams, Cells, Column};
 use super::events::{Joiner, Row, RowsBefore, joins_of, put_rows, take_rows};
-use super::limits::{PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX};
+use super::limits::{BASE_BYTES_MAX, BASES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX};
 use super::numbers::{put_numbers, take_numbers};
 use super::template::{CELL, Split, cells_in, merge};
 use super::{BlockError, Part};
@@ -41,52 +45,158 @@ pub struct Entry<'a> {
     pub line: &'a [u8],
 }
 
+/// When one codec won by a sixth, the other is not tried on so many further pages that begin with the same source.
+const PAGES_UNTRIED: u32 = 15;
+
 /// Writes pages.
 #[derive(Debug)]
 pub struct PageWriter {
+    level: i32,
     squeezer: Squeezer<'static>,
+    /// For finding out which codec is smaller; the difference shows at any level.
+    quick: Squeezer<'static>,
+    last: Option<Choice>,
+    base: Option<WrittenBase>,
+    bases: usize,
+}
+
+/// Which codec won last, and for how long that is believed.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    source: u32,
+    codec: u8,
+    pages_left: u32,
+}
+
+/// The page whose frames are the dictionaries of those that follow.
+#[derive(Debug)]
+struct WrittenBase {
+    number: u32,
+    codec: u8,
+    /// For heads and text; none where there is nothing to learn from.
+    squeezers: [Option<Squeezer<'static>>; 2],
+}
+
+/// A page's bytes, and which page was its dictionary.
+#[derive(Debug)]
+pub struct WrittenPage {
+    pub bytes: Vec<u8>,
+    pub base: Option<u32>,
 }
 
 impl PageWriter {
     #[must_use]
     pub fn new(level: i32) -> Self {
-        Self { squeezer: Squeezer::new(level) }
+        let (squeezer, quick) = (Squeezer::new(level), Squeezer::new(1));
+        Self { level, squeezer, quick, last: None, base: None, bases: 0 }
     }
 
-    /// The page's bytes, in whichever codec is smaller.
-    pub fn write(&mut self, number: u32, entries: &[Entry<'_>], stream_of: &[u32]) -> Vec<u8> {
+    /// Pages of another app follow, which have nothing to learn from those before.
+    pub fn begin_app(&mut self) {
+        self.base = None;
+    }
+
+    /// The page's bytes, in whichever codec should be smaller. `becomes_base` says that more of its app follows.
+    pub fn write(
+        &mut self,
+        number: u32,
+        entries: &[Entry<'_>],
+        stream_of: &[u32],
+        becomes_base: bool,
+    ) -> WrittenPage {
         let rows: Vec<Row> = entries.iter().map(|entry| entry.row).collect();
         let lines: Vec<&[u8]> = entries.iter().map(|entry| entry.line).collect();
         let mut events = Vec::new();
         put_rows(&mut events, &rows, stream_of);
-        let raw = raw_frames(&lines, &joins_of(&rows, stream_of));
-        let raw = self.page(RAW, number, lines.len(), &[&events, &raw.0, &raw.1]);
-        let cells = template_frames(&lines);
-        if [&cells.heads, &cells.text, &cells.numbers].iter().any(|frame| frame.len() > PAGE_FRAME_BYTES_MAX) {
-            return raw;
+        let (codec, frames) = self.choose(&rows, &lines, stream_of);
+        let base = self.base.as_mut().filter(|base| base.codec == codec);
+        let base_number = base.as_ref().map(|base| base.number);
+        let mut squeezers = base.map(|base| base.squeezers.each_mut().map(Option::as_mut)).unwrap_or_default();
+        let mut page = PageBytes::new(codec, lines.len());
+        page.frame(&events, &mut self.squeezer);
+        for (frame, place) in frames.iter().zip(0..) {
+            let learned = squeezers.get_mut(place).and_then(Option::take);
+            page.frame(frame, learned.unwrap_or(&mut self.squeezer));
         }
-        let template = self.page(TMPL, number, lines.len(), &[&events, &cells.heads, &cells.text, &cells.numbers]);
-        if template.len() < raw.len() { template } else { raw }
+        if becomes_base && self.base.is_none() && self.bases < BASES_MAX {
+            let learn = |frame: &Vec<u8>| Squeezer::with_dictionary(self.level, dictionary_of(frame)?);
+            let squeezers = [frames.first().and_then(learn), frames.get(1).and_then(learn)];
+            self.base = Some(WrittenBase { number, codec, squeezers });
+            self.bases += 1;
+        }
+        WrittenPage { bytes: page.finish(number), base: base_number }
     }
 
-    fn page(&mut self, codec: u8, number: u32, events: usize, frames: &[&[u8]]) -> Vec<u8> {
-        let mut page = vec![codec];
-        put_count(&mut page, events);
-        let mut bodies = Vec::new();
-        for frame in frames {
-            let start = bodies.len();
-            self.squeezer.squeeze_into(frame, &mut bodies);
-            if bodies.len() - start >= frame.len() {
-                bodies.truncate(start);
-                bodies.extend_from_slice(frame);
-            }
-            put_count(&mut page, bodies.len() - start);
-            put_count(&mut page, frame.len());
+    /// The codec, and the frames behind that of the events.
+    fn choose(&mut self, rows: &[Row], lines: &[&[u8]], stream_of: &[u32]) -> (u8, Vec<Vec<u8>>) {
+        let source = rows.first().map_or(0, |row| row.source);
+        let known = self.known(source);
+        let raw = || raw_frames(lines, &joins_of(rows, stream_of));
+        if known == Some(RAW) {
+            return (RAW, raw());
         }
-        page.append(&mut bodies);
-        let crc = checksum(&page, number);
-        put_u32(&mut page, crc);
-        page
+        let cells = template_frames(lines);
+        if cells.iter().any(|frame| frame.len() > PAGE_FRAME_BYTES_MAX) {
+            return (RAW, raw());
+        }
+        if known == Some(TMPL) {
+            return (TMPL, cells);
+        }
+        let raw = raw();
+        if self.smaller(&raw, &cells, source) == RAW { (RAW, raw) } else { (TMPL, cells) }
+    }
+
+    fn known(&mut self, source: u32) -> Option<u8> {
+        let last = self.last.as_mut().filter(|last| last.source == source && last.pages_left > 0)?;
+        last.pages_left -= 1;
+        Some(last.codec)
+    }
+
+    fn smaller(&mut self, raw: &[Vec<u8>], cells: &[Vec<u8>], source: u32) -> u8 {
+        let mut cost = |frames: &[Vec<u8>]| frames.iter().map(|frame| self.quick.squeeze(frame).len()).sum::<usize>();
+        let (raw, cells) = (cost(raw), cost(cells));
+        let (codec, clear) = if cells < raw { (TMPL, cells * 6 < raw * 5) } else { (RAW, raw * 6 < cells * 5) };
+        self.last = Some(Choice { source, codec, pages_left: if clear { PAGES_UNTRIED } else { 0 } });
+        codec
+    }
+}
+
+/// The end of a frame, for others to learn from. Too little is no help.
+fn dictionary_of(frame: &[u8]) -> Option<&[u8]> {
+    let dictionary = frame.get(frame.len().saturating_sub(BASE_BYTES_MAX)..)?;
+    // Bytes that begin as a trained dictionary does would be read as one.
+    (dictionary.len() >= 64 && !dictionary.starts_with(&[0x37, 0xa4, 0x30, 0xec])).then_some(dictionary)
+}
+
+/// A page on its way out.
+struct PageBytes {
+    head: Vec<u8>,
+    bodies: Vec<u8>,
+}
+
+impl PageBytes {
+    fn new(codec: u8, events: usize) -> Self {
+        let mut head = vec![codec];
+        put_count(&mut head, events);
+        Self { head, bodies: Vec::new() }
+    }
+
+    fn frame(&mut self, frame: &[u8], squeezer: &mut Squeezer<'static>) {
+        let start = self.bodies.len();
+        squeezer.squeeze_into(frame, &mut self.bodies);
+        if self.bodies.len() - start >= frame.len() {
+            self.bodies.truncate(start);
+            self.bodies.extend_from_slice(frame);
+        }
+        put_count(&mut self.head, self.bodies.len() - start);
+        put_count(&mut self.head, frame.len());
+    }
+
+    fn finish(mut self, number: u32) -> Vec<u8> {
+        self.head.append(&mut self.bodies);
+        let crc = checksum(&self.head, number);
+        put_u32(&mut self.head, crc);
+        self.head
     }
 }
 
@@ -94,7 +204,7 @@ fn checksum(page: &[u8], number: u32) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(page), &number.to_le_bytes())
 }
 
-fn raw_frames(lines: &[&[u8]], joins: &[bool]) -> (Vec<u8>, Vec<u8>) {
+fn raw_frames(lines: &[&[u8]], joins: &[bool]) -> Vec<Vec<u8>> {
     let mut heads = Vec::new();
     let mut text = Vec::new();
     let by_newline = !joins.contains(&true) && lines.iter().all(|line| memchr::memchr(b'\n', line).is_none());
@@ -110,10 +220,10 @@ fn raw_frames(lines: &[&[u8]], joins: &[bool]) -> (Vec<u8>, Vec<u8>) {
             text.push(b'\n');
         }
     }
-    (heads, text)
+    vec![heads, text]
 }
 
-fn template_frames(lines: &[&[u8]]) -> CellStreams {
+fn template_frames(lines: &[&[u8]]) -> Vec<Vec<u8>> {
     let split = Split::of(lines);
     let merged = merge(&split, &split.templates);
     let mut streams = CellStreams::default();
@@ -129,7 +239,7 @@ fn template_frames(lines: &[&[u8]]) -> CellStreams {
             streams.put_column(&column);
         }
     }
-    streams
+    vec![streams.heads, streams.text, streams.numbers]
 }
 
 /// A page as it was read.
@@ -149,26 +259,24 @@ pub struct Line<'a> {
 }
 
 impl Page {
-    /// Reads the page with this number. `stream_of` says which stream each of the block's sources belongs to.
-    pub fn read(bytes: &[u8], number: u32, stream_of: &[u32]) -> Result<Self, BlockError> {
+    /// Reads the page with this number. `stream_of` says which stream each of the block's sources belongs to; `base`
+    /// is the page it learned from, if it did.
+    pub fn read(bytes: &[u8], number: u32, stream_of: &[u32], base: Option<&Base>) -> Result<Self, BlockError> {
         let damaged = |why| BlockError::Damaged { part: Part::Page(number), why };
-        let (body, crc) = bytes.split_last_chunk().ok_or(damaged("ends too early"))?;
-        if checksum(body, number) != u32::from_le_bytes(*crc) {
-            return Err(damaged("does not fit its checksum"));
-        }
-        let page = Self::read_body(body, stream_of).map_err(|bad| damaged(bad.why))?;
+        let body = checked(bytes, number)?;
+        let page = Self::read_body(body, stream_of, base).map_err(|bad| damaged(bad.why))?;
         if page.rows.iter().any(|row| row.source as usize >= stream_of.len()) {
             return Err(damaged("a source that is none"));
         }
         Ok(page)
     }
 
-    fn read_body(body: &[u8], stream_of: &[u32]) -> Result<Self, BadField> {
+    fn read_body(body: &[u8], stream_of: &[u32], base: Option<&Base>) -> Result<Self, BadField> {
         let mut fields = Fields::new(body);
         let codec = fields.u8()?;
         let events = fields.count(PAGE_EVENTS_MAX)?;
-        let frames = stretch_frames(&mut fields, if codec == RAW { 3 } else { FRAMES_MAX })?;
-        let before = take_rows(&frames[0], events)?;
+        let frames = stretch_frames(&mut fields, frames_of(codec), base)?;
+        let before = take_rows(frames.first().ok_or(fields.bad("no frames"))?, events)?;
         let lines = match codec {
             RAW => read_raw(frames, events)?,
             TMPL => read_templates(&frames, events)?,
@@ -247,22 +355,68 @@ impl Page {
     }
 }
 
-fn stretch_frames(fields: &mut Fields<'_>, count: usize) -> Result<Vec<Vec<u8>>, BadField> {
+fn frames_of(codec: u8) -> usize {
+    if codec == RAW { 3 } else { FRAMES_MAX }
+}
+
+/// A page without its checksum, which fits.
+fn checked(bytes: &[u8], number: u32) -> Result<&[u8], BlockError> {
+    let damaged = |why| BlockError::Damaged { part: Part::Page(number), why };
+    let (body, crc) = bytes.split_last_chunk().ok_or(damaged("ends too early"))?;
+    if checksum(body, number) == u32::from_le_bytes(*crc) {
+        Ok(body)
+    } else {
+        Err(damaged("does not fit its checksum"))
+    }
+}
+
+/// What other pages learned from: a page's heads and text, as they were before they were squeezed.
+#[derive(Clone, Debug)]
+pub struct Base {
+    dictionaries: [Vec<u8>; 2],
+}
+
+impl Base {
+    /// Reads what is needed of a page that learned from no other.
+    pub fn read(bytes: &[u8], number: u32) -> Result<Self, BlockError> {
+        let body = checked(bytes, number)?;
+        let read = || {
+            let mut fields = Fields::new(body);
+            let codec = fields.u8()?;
+            fields.count(PAGE_EVENTS_MAX)?;
+            stretch_frames(&mut fields, frames_of(codec), None)
+        };
+        let frames = read().map_err(|bad: BadField| BlockError::Damaged { part: Part::Page(number), why: bad.why })?;
+        let dictionary = |place: usize| {
+            frames.get(place).and_then(|frame| dictionary_of(frame)).map(<[u8]>::to_vec).unwrap_or_default()
+        };
+        Ok(Self { dictionaries: [dictionary(1), dictionary(2)] })
+    }
+
+    /// For the frame at a place; the events and the numbers have none.
+    fn stretcher(&self, place: usize) -> Option<Stretcher<'static>> {
+        let dictionary = self.dictionaries.get(place.checked_sub(1)?)?;
+        if dictionary.is_empty() { None } else { Stretcher::with_dictionary(dictionary).ok() }
+    }
+}
+
+fn stretch_frames(fields: &mut Fields<'_>, count: usize, base: Option<&Base>) -> Result<Vec<Vec<u8>>, BadField> {
     let mut lengths = Vec::with_capacity(count);
     for _ in 0..count {
         lengths.push((fields.count(PAGE_FRAME_BYTES_MAX)?, fields.count(PAGE_FRAME_BYTES_MAX)?));
     }
-    let mut stretcher = Stretcher::default();
+    let mut plain = Stretcher::default();
     let mut frames = Vec::with_capacity(count);
-    for (packed, length) in lengths {
+    for (place, (packed, length)) in lengths.into_iter().enumerate() {
         let bytes = fields.take(packed)?;
-        frames.push(if packed == length {
-            bytes.to_vec()
-        } else {
-            stretcher
-                .stretch(bytes, length, PAGE_FRAME_BYTES_MAX)
-                .map_err(|_| fields.bad("a frame that can't be decoded"))?
-        });
+        if packed == length {
+            frames.push(bytes.to_vec());
+            continue;
+        }
+        let mut learned = base.and_then(|base| base.stretcher(place));
+        let stretcher = learned.as_mut().unwrap_or(&mut plain);
+        let frame = stretcher.stretch(bytes, length, PAGE_FRAME_BYTES_MAX);
+        frames.push(frame.map_err(|_| fields.bad("a frame that can't be decoded"))?);
     }
     fields.end()?;
     Ok(frames)

@@ -11,9 +11,9 @@ use super::directory::{
 use super::events::{Joiner, Row};
 use super::footer::{Footer, MAGIC, SECTIONS, Section};
 use super::index::IndexBuilder;
-use super::limits::{BLOCK_BYTES_MAX, EVENT_COST_BYTES, INTERVALS_MAX, SOURCES_MAX};
+use super::limits::{BASE_PAGES_MIN, BLOCK_BYTES_MAX, EVENT_COST_BYTES, INTERVALS_MAX, SOURCES_MAX};
 use super::name::{BlockName, Namer};
-use super::page::{Entry, PageCutter, PageWriter};
+use super::page::{Entry, PageCutter, PageWriter, WrittenPage};
 use super::{BlockError, BlockHead, Profile, VERSION};
 use proto::event::{Event, Flags, Level, Source};
 use proto::ids::{EventId, NodeId, StreamId};
@@ -183,12 +183,13 @@ impl Writer {
         let mut cutter = PageCutter::new(self.page_bytes);
         let order: Vec<usize> = ranges.into_iter().flatten().collect();
         let mut first = 0;
+        let apps = AppBytes::of(&self, &order);
         for at in 0..order.len() {
             let row = self.rows[order[at]].row;
             let next = order.get(at + 1).map(|&next| self.rows[next].row);
             let same = |next: &Row| streams[next.source as usize] == streams[row.source as usize];
             if cutter.ends_behind(&row, next.as_ref().map(|next| (next, same(next)))) {
-                body.page(&self, &streams, &order[first..=at]);
+                body.page(&self, &streams, &order[first..=at], &apps);
                 first = at + 1;
             }
         }
@@ -285,6 +286,26 @@ fn count_u32(count: usize) -> u32 {
     u32::try_from(count).expect("a block's parts are capped")
 }
 
+/// How much each app has to say, so that it is known at its first page whether more follow.
+struct AppBytes {
+    bytes: BTreeMap<String, usize>,
+}
+
+impl AppBytes {
+    fn of(writer: &Writer, order: &[usize]) -> Self {
+        let mut of_source = vec![0usize; writer.sources.len()];
+        for &at in order {
+            let row = &writer.rows[at].row;
+            of_source[row.source as usize] += row.length as usize;
+        }
+        let mut bytes = BTreeMap::new();
+        for (source, more) in writer.sources.iter().zip(of_source) {
+            *bytes.entry(source.app.clone()).or_default() += more;
+        }
+        Self { bytes }
+    }
+}
+
 /// A block on its way out.
 struct Body {
     bytes: Vec<u8>,
@@ -292,6 +313,9 @@ struct Body {
     writer: PageWriter,
     index: IndexBuilder,
     namer: Namer,
+    /// Whose pages are being written, and how many bytes of it were.
+    app: Option<String>,
+    app_bytes: usize,
     extents: Vec<ExtentBuilder>,
     counts: BTreeMap<(u32, i64, Level), u32>,
     events: u64,
@@ -313,6 +337,8 @@ impl Body {
             writer: PageWriter::new(writer.profile.zstd_level()),
             index: IndexBuilder::default(),
             namer,
+            app: None,
+            app_bytes: 0,
             extents,
             counts: BTreeMap::new(),
             events: 0,
@@ -321,7 +347,7 @@ impl Body {
         }
     }
 
-    fn page(&mut self, writer: &Writer, streams: &[u32], order: &[usize]) {
+    fn page(&mut self, writer: &Writer, streams: &[u32], order: &[usize], apps: &AppBytes) {
         let entries: Vec<Entry<'_>> =
             order.iter().map(|&at| Entry { row: writer.rows[at].row, line: writer.line(&writer.rows[at]) }).collect();
         let mut page = PageEntry::of(entries.iter().map(|entry| entry.row), streams);
@@ -331,9 +357,19 @@ impl Body {
             self.read_event(writer, entry, streams, writer.rows[at].crc);
         }
         let number = count_u32(self.pages.len());
-        let bytes = self.writer.write(number, &entries, streams);
+        let app = &writer.sources[entries[0].row.source as usize].app;
+        if self.app.as_ref() != Some(app) {
+            self.app = Some(app.clone());
+            self.app_bytes = 0;
+            self.writer.begin_app();
+        }
+        self.app_bytes += page.text_bytes as usize;
+        let follows = apps.bytes.get(app).copied().unwrap_or(0).saturating_sub(self.app_bytes);
+        let becomes_base = follows >= BASE_PAGES_MIN * writer.page_bytes;
+        let WrittenPage { bytes, base } = self.writer.write(number, &entries, streams, becomes_base);
         page.at = self.bytes.len() as u64;
         page.length = count_u32(bytes.len());
+        page.base = base;
         page.lines = u32::try_from(self.lines - lines_before).expect("a page's lines are capped");
         self.bytes.extend_from_slice(&bytes);
         self.pages.push(page);
