@@ -187,7 +187,8 @@ fn made_up_line(format: &str, second: u64, dice: &mut Dice) -> Vec<u8> {
     match (format, dice.below(2000)) {
         ("odd", 0) => [b"long ".to_vec(), format!("{:016x}", dice.below(u64::MAX)).repeat(6000).into_bytes()].concat(),
         ("odd", 1..200) => b"nul \0 and \xff\xfe bad, then a return\r".to_vec(),
-        ("odd", _) => format!("{stamp}job {} done in {}.{:03} s\r", dice.below(90_000), dice.below(9), dice.below(999)).into_bytes(),
+        ("odd", _) => format!("{stamp}job {} done in {}.{:03} s\r", dice.below(90_000), dice.below(9), dice.below(999))
+            .into_bytes(),
         ("web", _) => format!(
             "{ip} - {user} [{stamp}] \"GET /items/{}?page={} HTTP/1.1\" {} {}",
             dice.below(5000),
@@ -196,7 +197,13 @@ fn made_up_line(format: &str, second: u64, dice: &mut Dice) -> Vec<u8> {
             dice.below(90_000)
         )
         .into_bytes(),
-        ("auth", _) => format!("{stamp}sshd[{}]: Failed password for {user} from {ip} port {} ssh2", dice.below(30_000), 1024 + dice.below(60_000)).into_bytes(),
-        _ => format!("{stamp}INFO request {:016x} of {user} took {} ms", dice.below(u64::MAX), dice.below(900)).into_bytes(),
+        ("auth", _) => format!(
+            "{stamp}sshd[{}]: Failed password for {user} from {ip} port {} ssh2",
+            dice.below(30_000),
+            1024 + dice.below(60_000)
+        )
+        .into_bytes(),
+        _ => format!("{stamp}INFO request {:016x} of {user} took {} ms", dice.below(u64::MAX), dice.below(900))
+            .into_bytes(),
     }
 }

@@ -90,8 +90,7 @@ fn whole(corpus: &Corpus) {
     let archive = write(&events, Profile::Archive);
     let share = 100.0 * archive.summary.index_bytes as f64 / raw;
     row("index <= 2 % of raw, archive", &format!("{share:.2} %"), share <= 2.0);
-    let directory =
-        (recent.bytes.len() as u64).saturating_sub(recent.summary.page_bytes + recent.summary.index_bytes);
+    let directory = (recent.bytes.len() as u64).saturating_sub(recent.summary.page_bytes + recent.summary.index_bytes);
     println!(
         "recent: pages {}, index {}, directory {directory} bytes; archive: pages {}, index {}",
         recent.summary.page_bytes, recent.summary.index_bytes, archive.summary.page_bytes, archive.summary.index_bytes

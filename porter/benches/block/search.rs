@@ -26,7 +26,13 @@ fn absent(bytes: &[u8], pages: &str, targets: [f64; 3]) {
     for _ in 0..100 {
         needles[0].push(format!("{:012x}", dice.below(1 << 48)));
         needles[1].push(format!("{}", 100_000_000 + dice.below(900_000_000)));
-        needles[2].push(format!("{}.{}.{}.{}", 10 + dice.below(200), dice.below(256), dice.below(256), 1 + dice.below(254)));
+        needles[2].push(format!(
+            "{}.{}.{}.{}",
+            10 + dice.below(200),
+            dice.below(256),
+            dice.below(256),
+            1 + dice.below(254)
+        ));
     }
     for ((needles, target), what) in needles.iter().zip(targets).zip(["hex-12", "9-digit", "IPv4"]) {
         let found: usize = needles.iter().map(|needle| candidates(&opened, bytes, needle)).sum();

@@ -28,11 +28,7 @@ pub fn run(corpus: &Corpus) {
         row(&name, &format!("{:.0} MB/s of {read}", raw / seconds), raw / seconds >= 400.0);
     }
     let (keys, seconds) = timed(|| index(&events));
-    row(
-        "index alone >= 100 MB/s/core",
-        &format!("{:.0} MB/s, {keys} grams", raw / seconds),
-        raw / seconds >= 100.0,
-    );
+    row("index alone >= 100 MB/s/core", &format!("{:.0} MB/s, {keys} grams", raw / seconds), raw / seconds >= 100.0);
 }
 
 fn index(events: &[OwnedEvent]) -> usize {

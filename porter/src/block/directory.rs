@@ -308,7 +308,20 @@ impl PageReading {
         let at = self.at;
         self.at += u64::from(length);
         let earliest = self.earliest;
-        Ok(PageEntry { at, length, base, events, lines, text_bytes, earliest, latest, levels, flags, segments, sources })
+        Ok(PageEntry {
+            at,
+            length,
+            base,
+            events,
+            lines,
+            text_bytes,
+            earliest,
+            latest,
+            levels,
+            flags,
+            segments,
+            sources,
+        })
     }
 
     fn segment(&mut self, fields: &mut Fields<'_>, streams: u32) -> Result<Segment, BadField> {

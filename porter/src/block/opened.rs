@@ -9,9 +9,9 @@ use super::directory::{
 };
 use super::footer::{FOOTER_BYTES, Footer, MAGIC};
 use super::index::LeafTable;
+use super::limits::BASES_MAX;
 use super::page::{Base, Page};
 use super::postings::PageSet;
-use super::limits::BASES_MAX;
 use super::{BlockError, Part, VERSION};
 use crate::plan::{Leaves, Plan};
 use proto::event::Source;
@@ -162,7 +162,20 @@ impl Opened {
         if extents.len() != streams.len() {
             return Err(BlockError::Damaged { part: Part::Extents, why: "not as many as streams" });
         }
-        Ok(Self { head, footer, sources, stream_of, streams, pages, counts, extents, leaf_table, filter, bases: BTreeMap::new(), length })
+        Ok(Self {
+            head,
+            footer,
+            sources,
+            stream_of,
+            streams,
+            pages,
+            counts,
+            extents,
+            leaf_table,
+            filter,
+            bases: BTreeMap::new(),
+            length,
+        })
     }
 
     #[must_use]

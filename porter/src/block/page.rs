@@ -24,10 +24,12 @@
 
 use super::cells::{CellStreams, Cells, Column};
 use super::events::{Joiner, Row, RowsBefore, joins_of, put_rows, take_rows};
-use super::limits::{BASE_BYTES_MAX, BASES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX};
+use super::limits::{
+    BASE_BYTES_MAX, BASES_MAX, LONG_FRAME_BYTES, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX,
+};
 use super::numbers::{put_numbers, take_numbers};
 use super::template::{CELL, Split, cells_in, merge};
-use super::{BlockError, Part};
+use super::{BlockError, Levels, Part};
 use proto::event::Flags;
 use proto::field::{BadField, Fields, put_count, put_counted, put_u32};
 use proto::squeeze::{Squeezer, Stretcher};
@@ -51,8 +53,10 @@ const PAGES_UNTRIED: u32 = 15;
 /// Writes pages.
 #[derive(Debug)]
 pub struct PageWriter {
-    level: i32,
-    squeezer: Squeezer<'static>,
+    levels: Levels,
+    lines: Squeezer<'static>,
+    columns: Squeezer<'static>,
+    long_columns: Squeezer<'static>,
     /// For finding out which codec is smaller; the difference shows at any level.
     quick: Squeezer<'static>,
     last: Option<Choice>,
@@ -86,9 +90,35 @@ pub struct WrittenPage {
 
 impl PageWriter {
     #[must_use]
-    pub fn new(level: i32) -> Self {
-        let (squeezer, quick) = (Squeezer::new(level), Squeezer::new(1));
-        Self { level, squeezer, quick, last: None, base: None, bases: 0 }
+    pub fn new(levels: Levels) -> Self {
+        Self {
+            levels,
+            lines: Squeezer::new(levels.lines),
+            columns: Squeezer::new(levels.columns),
+            long_columns: Squeezer::new(levels.long_columns),
+            quick: Squeezer::new(1),
+            last: None,
+            base: None,
+            bases: 0,
+        }
+    }
+
+    /// For a frame nothing was learned for.
+    fn plain(&mut self, codec: u8, frame: &[u8]) -> &mut Squeezer<'static> {
+        match (codec, frame.len() > LONG_FRAME_BYTES) {
+            (RAW, _) => &mut self.lines,
+            (_, false) => &mut self.columns,
+            (_, true) => &mut self.long_columns,
+        }
+    }
+
+    fn learn(&self, codec: u8, frame: &[u8]) -> Option<Squeezer<'static>> {
+        let level = match (codec, frame.len() > LONG_FRAME_BYTES) {
+            (RAW, _) => self.levels.lines,
+            (_, false) => self.levels.columns,
+            (_, true) => self.levels.long_columns,
+        };
+        Squeezer::with_dictionary(level, dictionary_of(frame)?)
     }
 
     /// Pages of another app follow, which have nothing to learn from those before.
@@ -97,33 +127,30 @@ impl PageWriter {
     }
 
     /// The page's bytes, in whichever codec should be smaller. `becomes_base` says that more of its app follows.
-    pub fn write(
-        &mut self,
-        number: u32,
-        entries: &[Entry<'_>],
-        stream_of: &[u32],
-        becomes_base: bool,
-    ) -> WrittenPage {
+    pub fn write(&mut self, number: u32, entries: &[Entry<'_>], stream_of: &[u32], becomes_base: bool) -> WrittenPage {
         let rows: Vec<Row> = entries.iter().map(|entry| entry.row).collect();
         let lines: Vec<&[u8]> = entries.iter().map(|entry| entry.line).collect();
         let mut events = Vec::new();
         put_rows(&mut events, &rows, stream_of);
         let (codec, frames) = self.choose(&rows, &lines, stream_of);
-        let base = self.base.as_mut().filter(|base| base.codec == codec);
-        let base_number = base.as_ref().map(|base| base.number);
-        let mut squeezers = base.map(|base| base.squeezers.each_mut().map(Option::as_mut)).unwrap_or_default();
+        let mut base = self.base.take();
         let mut page = PageBytes::new(codec, lines.len());
-        page.frame(&events, &mut self.squeezer);
-        for (frame, place) in frames.iter().zip(0..) {
-            let learned = squeezers.get_mut(place).and_then(Option::take);
-            page.frame(frame, learned.unwrap_or(&mut self.squeezer));
+        page.frame(&events, &mut self.columns);
+        let mut learned = base.as_mut().filter(|base| base.codec == codec);
+        let base_number = learned.as_ref().map(|base| base.number);
+        for (place, frame) in frames.iter().enumerate() {
+            let squeezer = learned.as_mut().and_then(|base| base.squeezers.get_mut(place)?.as_mut());
+            match squeezer {
+                Some(squeezer) => page.frame(frame, squeezer),
+                None => page.frame(frame, self.plain(codec, frame)),
+            }
         }
-        if becomes_base && self.base.is_none() && self.bases < BASES_MAX {
-            let learn = |frame: &Vec<u8>| Squeezer::with_dictionary(self.level, dictionary_of(frame)?);
-            let squeezers = [frames.first().and_then(learn), frames.get(1).and_then(learn)];
-            self.base = Some(WrittenBase { number, codec, squeezers });
+        if becomes_base && base.is_none() && self.bases < BASES_MAX {
+            let learn = |place: usize| frames.get(place).and_then(|frame| self.learn(codec, frame));
+            base = Some(WrittenBase { number, codec, squeezers: [learn(0), learn(1)] });
             self.bases += 1;
         }
+        self.base = base;
         WrittenPage { bytes: page.finish(number), base: base_number }
     }
 

@@ -471,3 +471,40 @@ fn what_does_not_belong_is_refused() {
     assert_eq!((empty.summary.events, empty.summary.times), (0, None));
     assert_eq!(everything(&empty.bytes), Ok(Vec::new()));
 }
+
+/// A block of version 1 as it was once written. It must be readable for ever; how it was squeezed may change.
+const GOLDEN: &[u8] = include_bytes!("../testdata/block-1.tbk");
+
+#[test]
+fn the_first_block_ever_written_opens() {
+    let opened = Opened::open(GOLDEN).unwrap();
+    opened.verify(GOLDEN).unwrap();
+    assert_eq!(opened.head.name, write(&small(), 400).name);
+    let kept = kept(&small());
+    let mut expected = lines(&kept);
+    expected.sort_by_key(|event| event.borrow().order());
+    assert_eq!(search(&opened, GOLDEN, Ask::all(Query::default())), expected);
+    assert_eq!(search(&opened, GOLDEN, Ask::all(parse("0.0.19:4019").unwrap())).len(), 1);
+}
+
+#[test]
+fn a_page_that_lies_under_a_good_checksum_is_read_or_refused() {
+    let written = write(&small(), 4000);
+    let opened = Opened::open(&written.bytes[..]).unwrap();
+    for number in 0..opened.page_count() {
+        let page = opened.fetch_pages(&written.bytes[..], &[number]).unwrap().pop().unwrap();
+        let (body, _) = page.split_at(page.len() - 4);
+        for at in 0..body.len() {
+            for flip in [1, 2, 0x40, 0x80, 0xff] {
+                let mut lie = body.to_vec();
+                lie[at] ^= flip;
+                let crc = crc32c::crc32c_append(crc32c::crc32c(&lie), &number.to_le_bytes());
+                lie.extend_from_slice(&crc.to_le_bytes());
+                if let Ok(page) = opened.page(number, &lie) {
+                    assert!(page.text().len() <= super::limits::PAGE_TEXT_BYTES_MAX);
+                    assert_eq!(page.lines().map(|line| line.rows.len()).sum::<usize>(), page.rows.len());
+                }
+            }
+        }
+    }
+}

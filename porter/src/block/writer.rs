@@ -334,7 +334,7 @@ impl Body {
         Self {
             bytes,
             pages: Vec::new(),
-            writer: PageWriter::new(writer.profile.zstd_level()),
+            writer: PageWriter::new(writer.profile.levels()),
             index: IndexBuilder::default(),
             namer,
             app: None,
