@@ -1,0 +1,261 @@
+//! The page in a real browser against a real cluster: a query typed, rows seen, a line followed live.
+
+#[path = "support/chromium.rs"]
+mod chromium;
+
+use chromium::Chromium;
+use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A cluster on one file, and a browser.
+struct Stage {
+    up: Child,
+    folder: PathBuf,
+    log: File,
+    address: String,
+    browser: Chromium,
+}
+
+impl Stage {
+    /// `name` keeps tests apart; `lines` stand in the file before anyone looks.
+    fn set(name: &str, lines: &[&str]) -> Self {
+        let folder = std::env::temp_dir().join(format!("tailbuck-page-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("app.log");
+        let mut log = OpenOptions::new().create(true).append(true).open(&path).expect("a file to follow");
+        write_lines(&mut log, lines);
+        let (up, address) = start(&path, &folder.join("data"));
+        Self { up, folder, log, address, browser: Chromium::start(1280, 800) }
+    }
+
+    fn append(&mut self, lines: &[&str]) {
+        write_lines(&mut self.log, lines);
+    }
+
+    /// Opens a page of ours by what stands after the `#`.
+    fn open(&mut self, place: &str) {
+        let address = format!("{}#{place}", self.address);
+        self.browser.open(&address);
+    }
+
+    /// Asks again until the line is there: it takes a moment from file to buck.
+    fn search_until(&mut self, query: &str, condition: &str) {
+        self.browser.wait_for("document.querySelector('.search .query')");
+        let typed = json!(query);
+        self.browser.wait_for(&format!(
+            "(() => {{
+               if ({condition}) return true;
+               const form = document.querySelector('.search .ask');
+               const status = document.querySelector('.search .status').textContent;
+               if (status && !form.querySelector('.stopping') || !window.asked) {{
+                 window.asked = true;
+                 form.elements.q.value = {typed};
+                 form.elements.q.dispatchEvent(new Event('input'));
+                 form.requestSubmit();
+               }}
+               return false;
+             }})()"
+        ));
+    }
+
+    fn assert_no_complaints(&mut self) {
+        let complaints = self.browser.complaints();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.up.kill();
+        let _ = self.up.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn write_lines(log: &mut File, lines: &[&str]) {
+    for line in lines {
+        writeln!(log, "{line}").expect("the file takes a line");
+    }
+}
+
+/// Starts a cluster and waits until it says where its page is.
+fn start(path: &Path, data: &Path) -> (Child, String) {
+    let mut up = Command::new(env!("CARGO_BIN_EXE_tailbuck"))
+        .arg("up")
+        .arg(path)
+        .args(["--web", "127.0.0.1:0", "--bucket", "10s", "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tailbuck starts");
+    let mut said = BufReader::new(up.stdout.take().expect("its output")).lines();
+    let address = said.find_map(|line| {
+        let line = line.ok()?;
+        let at = line.find("http://127.0.0.1:")?;
+        Some(line.get(at..)?.split_whitespace().next()?.to_owned())
+    });
+    // Whoever stops reading would stop what writes.
+    std::thread::spawn(move || said.for_each(drop));
+    (up, address.expect("tailbuck says where its page is"))
+}
+
+/// Where the page's modules stand.
+const FOLDER: &str = "document.querySelector('script[type=module]').src.replace('app.js', '')";
+
+const ROWS: &str =
+    "[...document.querySelectorAll('.page:not([hidden]) .row:not([hidden]) .m')].map((m) => m.textContent)";
+
+#[test]
+fn a_query_is_typed_and_rows_and_bars_are_seen() {
+    let mut stage =
+        Stage::set("search", &["ERROR upstream timed out for /cart", "INFO all is well", "WARN slow /cart"]);
+    stage.open("/search");
+    stage.browser.wait_for("document.querySelector('.blank h2')?.textContent.startsWith('Find any string')");
+    stage.browser.press("/");
+    stage.browser.type_text("/cart");
+    stage.browser.press("Enter");
+    stage.search_until("/cart", &format!("{ROWS}.length === 2"));
+    stage.browser.wait_for("/^≈? ?2 in range/.test(document.querySelector('.hist-peak').textContent)");
+    assert_eq!(stage.browser.eval("document.querySelector('.row mark').textContent"), "/cart");
+    assert_eq!(stage.browser.eval("new URLSearchParams(location.hash.split('?')[1]).get('q')"), "/cart");
+
+    stage.browser.eval("document.querySelector('.search .list').focus()");
+    stage.browser.press("j");
+    stage.browser.press("Enter");
+    let file = stage.browser.wait_for(
+        "[...document.querySelectorAll('.field .value')].map((v) => v.textContent).find((v) => v.includes('app.log'))",
+    );
+    assert!(file.as_str().is_some_and(|file| file.contains("app.log")), "{file}");
+    stage.browser.press("x");
+    stage.browser.wait_for(&format!("document.querySelector('.page.context .wanted') && {ROWS}.length === 3"));
+    stage.assert_no_complaints();
+}
+
+#[test]
+fn a_line_written_appears_in_the_live_tail() {
+    let mut stage = Stage::set("live", &["first line"]);
+    stage.open("/live?q=needle");
+    stage.browser.wait_for("document.querySelector('.live .say-good')");
+    stage.append(&["no match here", "INFO the needle is in"]);
+    stage.browser.wait_for(&format!("{ROWS}.includes('INFO the needle is in')"));
+    assert_eq!(stage.browser.eval(&format!("{ROWS}.length")), 1);
+
+    stage.browser.press("p");
+    stage.append(&["INFO a second needle"]);
+    stage.browser.wait_for("document.querySelector('.pill:not([hidden])')?.textContent === '1 new'");
+    assert_eq!(stage.browser.eval(&format!("{ROWS}.length")), 1);
+    stage.browser.press("p");
+    stage.browser.wait_for(&format!("{ROWS}.length === 2"));
+    stage.assert_no_complaints();
+}
+
+/// Markup, direction marks and controls in a line: seen as they are, and nothing happens.
+#[test]
+fn hostile_lines_are_text() {
+    let lines = [
+        "hostile <script>alert(1)</script>",
+        "hostile <img src=x onerror=alert(2)>",
+        "hostile \"><svg/onload=alert(3)>",
+        "hostile javascript:alert(4) {{7*7}} ${alert(5)}",
+    ];
+    let mut stage = Stage::set("hostile", &lines);
+    stage.append(&["hostile \u{202e}turned \u{7}bell"]);
+    stage.open("/search");
+    stage.search_until("hostile", &format!("{ROWS}.length === 5"));
+    let rows = stage.browser.eval(ROWS);
+    for line in lines {
+        assert!(rows.as_array().is_some_and(|rows| rows.contains(&json!(line))), "{line} in {rows}");
+    }
+    assert!(rows.to_string().contains("hostile <U+202E>turned ␇bell"), "{rows}");
+    for number in 0..5 {
+        stage.browser.eval(&format!("document.querySelectorAll('.search .row:not([hidden])')[{number}].click()"));
+        stage.browser.wait_for("document.querySelector('.panel .whole').textContent.startsWith('hostile')");
+    }
+    assert_eq!(stage.browser.eval("document.querySelectorAll('.list script, .list img, .list svg').length"), 0);
+    stage.assert_no_complaints();
+}
+
+/// What users of other log pages complain of most: the list that moves while it is read.
+#[test]
+fn the_place_being_read_never_moves() {
+    let mut stage = Stage::set("place", &["a line"]);
+    stage.open("/search");
+    let folder = stage.browser.wait_for(FOLDER);
+    for seed in [1, 7, 1234] {
+        let steps = include_str!("support/place.js").lines().filter(|line| !line.starts_with("//"));
+        let steps = steps.collect::<Vec<_>>().join("\n");
+        let told = stage.browser.eval(&format!("({})({folder}, {seed})", steps.trim_end_matches([';', '\n'])));
+        assert_eq!(told["moved"], json!([]), "seed {seed}");
+        assert!(told["rows"].as_u64() > Some(3_000), "{told}");
+    }
+    stage.assert_no_complaints();
+}
+
+/// Both are held to what the server says, so that colours never promise another meaning.
+#[test]
+fn the_page_reads_queries_and_cleans_text_as_the_programs_do() {
+    let mut stage = Stage::set("twins", &["a line"]);
+    stage.open("/search");
+    let folder = stage.browser.wait_for(FOLDER);
+    let queries = [
+        "error timeout",
+        "a OR b AND c",
+        "NOT a -b",
+        "-\"a b\" --flag -> x",
+        "host:web* (app:nginx OR level>=warn)",
+        "host:(web1 OR \"web 2\")",
+        "/5\\d\\d in \\d+ms/i /var/log/x",
+        "10:04:22 http://x Host:y main() f(x)",
+        "@status>=500 @a.b-c:x @:y",
+        "'Exact' don't \"a\\\"b\"",
+        "AND OR NOT",
+        "a AND",
+        "host: level:",
+        "() (a)",
+        "größer \"日本\" b",
+        "\"open",
+        "(a b",
+        "a ) b",
+        "host:(a",
+        "'x",
+    ];
+    for query in queries {
+        let told = stage
+            .browser
+            .eval(&format!("fetch('/api/v1/parse?q=' + encodeURIComponent({})).then((r) => r.json())", json!(query)));
+        let ours = stage.browser.eval(&format!(
+            "import({folder} + 'query.js').then(({{ read, fromBytes }}) => {{
+               const {{ spans, error }} = read({0});
+               const bytes = (n) => new TextEncoder().encode({0}.slice(0, n)).length;
+               return {{ spans: spans.map((s) => [bytes(s.at), bytes(s.at + s.len) - bytes(s.at), s.kind]), error: error && bytes(error.at) }};
+             }})",
+            json!(query)
+        ));
+        if ours["error"].is_null() {
+            assert_eq!(ours["spans"], spans_of(&told), "{query}");
+        } else {
+            assert_eq!(ours["error"], told["error"]["at"], "{query}");
+        }
+    }
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../web/src/testdata/clean.json")).expect("cases");
+    for case in cases {
+        let ours = stage.browser.eval(&format!(
+            "import({folder} + 'clean.js')
+               .then(({{ visible, inRow }}) => [visible({0}), inRow({0})])",
+            case["in"]
+        ));
+        assert_eq!(ours, json!([case["visible"], case["row"]]), "{}", case["in"]);
+    }
+}
+
+/// The server's spans in the page's form; a word with a note is a word.
+fn spans_of(told: &Value) -> Value {
+    let spans = told["spans"].as_array().into_iter().flatten();
+    let kind = |span: &Value| if span["kind"] == "hint" { json!("word") } else { span["kind"].clone() };
+    spans.map(|span| json!([span["at"], span["len"], kind(span)])).collect()
+}
