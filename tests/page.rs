@@ -25,7 +25,7 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("tailbuck-page-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join("app.log");
+        let path = folder.join("app <img src=x onerror=alert(9)>.log");
         let mut log = OpenOptions::new().create(true).append(true).open(&path).expect("a file to follow");
         write_lines(&mut log, lines);
         let (up, address) = start(&path, &folder.join("data"));
@@ -128,9 +128,9 @@ fn a_query_is_typed_and_rows_and_bars_are_seen() {
     stage.browser.press("j");
     stage.browser.press("Enter");
     let file = stage.browser.wait_for(
-        "[...document.querySelectorAll('.field .value')].map((v) => v.textContent).find((v) => v.includes('app.log'))",
+        "[...document.querySelectorAll('.field .value')].map((v) => v.textContent).find((v) => v.includes('.log'))",
     );
-    assert!(file.as_str().is_some_and(|file| file.contains("app.log")), "{file}");
+    assert!(file.as_str().is_some_and(|file| file.contains("app <img src=x onerror=alert(9)>.log")), "{file}");
     stage.browser.press("x");
     stage.browser.wait_for(&format!("document.querySelector('.page.context .wanted') && {ROWS}.length === 3"));
     stage.assert_no_complaints();
@@ -176,6 +176,11 @@ fn hostile_lines_are_text() {
         stage.browser.eval(&format!("document.querySelectorAll('.search .row:not([hidden])')[{number}].click()"));
         stage.browser.wait_for("document.querySelector('.panel .whole').textContent.startsWith('hostile')");
     }
+    stage.open("/search?q=%3Cimg%20src%3Dx%20onerror%3Dalert(6)%3E&from=%3Cscript%3Ealert(7)%3C/script%3E&to=now");
+    stage.browser.wait_for("document.querySelector('.search .blank:not([hidden]) h2')");
+    assert_eq!(stage.browser.eval("document.querySelector('.search .query').value"), "<img src=x onerror=alert(6)>");
+    stage.open("/context?id=%3Cimg%20src%3Dx%20onerror%3Dalert(8)%3E");
+    stage.browser.wait_for("document.querySelector('.context .blank:not([hidden]) button')");
     assert_eq!(stage.browser.eval("document.querySelectorAll('.list script, .list img, .list svg').length"), 0);
     stage.assert_no_complaints();
 }
