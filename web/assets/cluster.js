@@ -45,7 +45,7 @@ function say(name, value) {
   return inRow(String(value));
 }
 
-const label = (name) => name.replace(/_(ms|s|bytes|ns)$/, '').replaceAll('_', ' ');
+const label = (name) => name.replace(/^porter_/, '').replace(/_(ms|s|bytes|ns)$/, '').replaceAll('_', ' ');
 
 export class ClusterPage {
   constructor() {
@@ -54,6 +54,7 @@ export class ClusterPage {
     this.node = el('section', { class: 'page cluster' }, this.summary, this.groups);
     this.actions = {};
     this.answer = null;
+    this.opened = new Set();
     onChoice((name) => { if (name === 'utc' && this.answer) this.draw(); });
   }
 
@@ -116,11 +117,18 @@ export class ClusterPage {
     const name = String(node.name ?? node.node ?? node.id ?? 'unnamed');
     const tone = toneOf(node.state);
     const facts = Object.entries(node).filter(([key, value]) => !SHOWN.has(key) && say(key, value));
+    const counted = facts.filter(([, value]) => value !== 0);
+    const zeros = facts.filter(([, value]) => value === 0);
+    const more = el('details', null, el('summary', { text: `${zeros.length} at zero` }),
+      el('dl', null, ...zeros.map(([key, value]) => this.fact(key, value))));
+    more.open = this.opened.has(name);
+    more.addEventListener('toggle', () => (more.open ? this.opened.add(name) : this.opened.delete(name)));
     return el('article', { class: `card card-${tone}` },
       el('header', null, el('i', { class: `dot dot-${tone}`, 'aria-hidden': 'true' }), el('h3', { text: inRow(name), title: node.id ?? '' }),
         el('span', { class: `say-${tone}`, text: node.state ?? 'unknown' })),
       node.why ? el('p', { class: `say-${tone}`, text: node.why }) : null,
-      el('dl', null, ...facts.map(([key, value]) => this.fact(key, value))),
+      el('dl', null, ...counted.map(([key, value]) => this.fact(key, value))),
+      zeros.length ? more : null,
       tone === 'good' ? null : button('Its own logs', () => go('search', { q: fieldTerm('host', node.host ?? name), from: 'now-1h', to: 'now' }), { class: 'link' }));
   }
 }
