@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn run(typed: Typed) -> anyhow::Result<Outcome> {
-    log::begin(typed.log.as_deref(), "warn")?;
+    // A reader that leaves is an error to the HTTP library, and everyday to us.
+    log::begin(typed.log.as_deref(), "warn,warp=off")?;
     match typed.command {
         Command::Up(up) => on_threads(up::run(&up)),
         Command::Search(search) => search::run(&search),
