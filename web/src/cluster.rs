@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use proto::ids::{Environment, NodeId};
 use proto::message::{Answer, Ask, End, Heard, Progress, SearchOrder, Status};
 use proto::query::TimeRange;
-use proto::roster::{Peer, Role, Roster};
+use proto::roster::{Peer, Roster};
 use proto::time::Timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -136,18 +136,8 @@ fn verdict(
         now,
         width: config.width,
     };
-    let is_porter = |node: &NodeId| roster.by_id(*node).is_some_and(|peer| peer.role == Role::Porter);
-    let mut shelf = Shelf::None;
-    let mut fates = BTreeMap::new();
-    for (node, status) in said {
-        match status {
-            Err(why) if is_porter(node) && shelf == Shelf::None => shelf = Shelf::Away(*node, why.clone()),
-            Ok(_) if is_porter(node) => shelf = Shelf::Catalog { porter: *node, shards: Vec::new() },
-            _ => {}
-        }
-        fates.insert(*node, fate(status));
-    }
-    judge(&question, &shelf, &fates)
+    let fates = said.iter().map(|(node, status)| (*node, fate(status))).collect();
+    judge(&question, &Shelf::among(roster, &fates), &fates)
 }
 
 fn fate(status: &Result<Status, Away>) -> Fate {

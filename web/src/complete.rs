@@ -31,7 +31,7 @@ const NAMED_MAX: usize = 4;
 pub struct Question<'a> {
     pub roster: &'a Roster,
     pub environments: &'a [Environment],
-    /// The part of the range that the answer claims to cover.
+    /// The part of the range that the answer claims to cover; empty when it is about keepers alone.
     pub range: TimeRange,
     pub order: SearchOrder,
     pub now: Timestamp,
@@ -49,6 +49,22 @@ pub enum Shelf {
         porter: NodeId,
         shards: Vec<Shard>,
     },
+}
+
+impl Shelf {
+    /// Of an answer that was asked of all porters at once: one that answers is enough, for the shelf is one.
+    #[must_use]
+    pub fn among(roster: &Roster, fates: &BTreeMap<NodeId, Fate>) -> Self {
+        let mut shelf = Self::None;
+        for porter in fleet::porters(roster) {
+            match fates.get(&porter) {
+                Some(Fate::Away { why, .. }) => shelf = Self::Away(porter, why.clone()),
+                Some(_) => return Self::Catalog { porter, shards: Vec::new() },
+                None => {}
+            }
+        }
+        shelf
+    }
 }
 
 /// Something an answer lacks, or may lack.
@@ -202,7 +218,7 @@ impl<'a> Bench<'a> {
 
     /// Tailers whose word does not reach the end of the question, and up to when it does.
     fn tailers_unheard(&self) -> Vec<(NodeId, Option<Timestamp>)> {
-        if !self.anyone_told {
+        if !self.anyone_told || self.question.range.is_empty() {
             return Vec::new();
         }
         let reaches = |node: NodeId| {

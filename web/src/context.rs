@@ -141,7 +141,7 @@ impl Gathering {
             now,
             width: config.width,
         };
-        let verdict = judge(&asked, &Shelf::None, self.roll.fates());
+        let verdict = judge(&asked, &Shelf::among(&roster, self.roll.fates()), self.roll.fates());
         let Some(event) = self.lines.get(&place) else { return Err(verdict.sentence) };
         let count = |lines: u32| usize::try_from(lines).unwrap_or(usize::MAX);
         let mut before: Vec<_> = self.lines.range(..place).rev().map(|(_, event)| event).collect();

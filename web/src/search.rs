@@ -22,8 +22,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rows one node is asked for at a time: enough for a page of the browser's in one exchange.
-const PAGE_ROWS: u64 = 2000;
+/// Rows one node is asked for at a time. A page of the browser's takes one exchange; an export few, as each makes a
+/// node look for its place anew.
+const PAGE_ROWS: u64 = 10_000;
 
 /// How often a search may begin anew behind its last row.
 const RENEWALS_MAX: usize = 2;

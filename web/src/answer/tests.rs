@@ -258,6 +258,7 @@ async fn lines_around_an_event_are_those_of_its_file() {
     assert_eq!(lines("before"), [85, 90, 95, 100, 105]);
     assert_eq!(answer["event"]["id"], id.to_string());
     assert_eq!(lines("after"), [115, 120, 125, 130, 135]);
+    assert_eq!((&answer["complete"], &answer["missing"]), (&"Complete.".into(), &json!([])));
     assert_eq!(server.get(&format!("/api/v1/event/{id}"), "").await.status, 200);
     let other = "0".repeat(80);
     assert_eq!(server.get(&format!("/api/v1/event/{other}"), "").await.status, 404);

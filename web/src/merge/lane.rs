@@ -19,7 +19,8 @@ const SOURCES_MAX: usize = 1 << 17;
 pub enum Away {
     #[error("silent")]
     Silent,
-    #[error("unreachable: {0}")]
+    /// Why, for the log; people are helped by the name.
+    #[error("unreachable")]
     Unreachable(String),
     #[error("refused: {0}")]
     Refused(String),
