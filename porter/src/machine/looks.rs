@@ -118,18 +118,12 @@ impl Looks {
         }
         let late = look.at.saturating_add(desk.rules.late_every);
         let soon = look.at.saturating_add(backoff(desk, look.tries)).min(late);
-        let again = if look.complete {
-            if !bucks.is_held(at) {
-                return Due::Never;
-            }
-            late
-        } else if look.failed || bucks_changed(at, look, bucks, desk) {
-            soon
-        } else if look.tries < PATIENT_AFTER && tailers_changed(at, look, desk) {
-            soon
-        } else {
-            late
-        };
+        if look.complete && !bucks.is_held(at) {
+            return Due::Never;
+        }
+        let heard = look.tries < PATIENT_AFTER && tailers_changed(at, look, desk);
+        let reason = look.failed || bucks_changed(at, look, bucks, desk) || heard;
+        let again = if reason && !look.complete { soon } else { late };
         if again <= now.mono { Due::Now } else { Due::At(again) }
     }
 
