@@ -322,15 +322,21 @@ fn a_buck_that_is_away_is_named_and_what_it_has_is_added_when_it_is_back() {
 #[test]
 fn a_buck_that_is_back_before_the_look_ends_is_not_forgotten() {
     let (mut world, _) = usual();
-    world.buck(11).away = true;
     world.buck(12).packets.clear();
+    world.now.wall = width().end_of(BUCKET).before(Duration::from_secs(3));
     let mut porter = world.machine(50);
+    world.settle(&mut porter);
+    world.buck(11).away = true;
+    world.pass(Duration::from_secs(9));
     porter.on_timeout(world.now);
     while let Some(action) = porter.poll_action() {
         if matches!(action, Action::Build(_)) {
             world.pass(Duration::from_secs(3));
             world.buck(11).away = false;
             porter.on_timeout(world.now);
+        }
+        if matches!(action, Action::PutIfAbsent { .. }) {
+            world.pass(Duration::from_secs(1));
         }
         if let Some((ask, reply)) = world.perform(action) {
             porter.on_reply(world.now, ask, reply);
@@ -436,27 +442,21 @@ fn late_packets_of_a_complete_bucket_wait_for_company() {
 #[test]
 fn a_bad_copy_is_passed_over_for_a_good_one() {
     let (mut world, packets) = usual();
-    // One buck alters a line and mends the checksums; it has no key to sign with.
+    // The buck that is asked first alters a line and mends the checksums; it has no key to sign with.
     let (_, altered) = packet(1, 7, BUCKET, 0, 0, &["one", "TWO"]);
-    let forged = Packet::parse(&altered).unwrap();
-    let bytes = proto::record::write(
-        forged.record.kind,
-        forged.record.header,
-        forged.record.body,
-        forged.record.stretched_bytes,
-        |_| [7; 64],
-    );
-    world.buck(10).packets.insert(packets[0].clone(), bytes);
-    // Another's copy is torn.
+    let forged = Packet::parse(&altered).unwrap().record;
+    let bytes = proto::record::write(forged.kind, forged.header, forged.body, forged.stretched_bytes, |_| [7; 64]);
+    world.buck(11).packets.insert(packets[0].clone(), bytes);
+    // Another's copy is torn, and one answers with another packet.
     let torn = world.bucks[&NodeId(12)].packets[&packets[1]][..100].to_vec();
+    let other = world.bucks[&NodeId(11)].packets[&packets[1]].clone();
     world.buck(12).packets.insert(packets[1].clone(), torn);
-    // And one answers with another packet.
-    let other = world.bucks[&NodeId(12)].packets[&packets[2]].clone();
-    world.buck(10).packets.insert(packets[2].clone(), other.clone());
+    world.buck(12).packets.insert(packets[2].clone(), other);
     let mut porter = world.machine(50);
     world.run_for(&mut porter, Duration::from_secs(30));
     assert_eq!(world.lines(), ALL);
     assert!(world.standing(BUCKET).unwrap().completeness.is_complete());
+    assert!(porter.counters().bad_copies >= 2, "{:?}", porter.counters());
 }
 
 #[test]
@@ -586,6 +586,11 @@ fn a_porter_that_slept_through_anothers_work_changes_nothing() {
         world.run_for(&mut one, Duration::from_secs(65));
         assert_eq!(world.lines(), ["one", "two", "three", "four", "two", "late"], "paused at {pause}");
         assert_eq!(world.standing(BUCKET).unwrap(), stands, "paused at {pause}");
+        // What it would give receipts by is what the shelf has under that number.
+        if let Some(believed) = one.standing().get(&stands.at) {
+            let path = believed.at.object(Object::Manifest(believed.version));
+            assert_eq!(world.shelf[&path][..], believed.write(), "paused at {pause}");
+        }
     }
 }
 
