@@ -181,6 +181,23 @@ async fn a_node_that_never_answers_is_named_and_waited_for_no_longer() {
 }
 
 #[tokio::test]
+async fn a_shelf_that_changes_is_looked_at_again_and_not_for_ever() {
+    let events = lately(50);
+    for (stale, missing) in [(1, 0), (2, 0), (9, 1)] {
+        let server = server([holds(&events), holds(&events)]).await;
+        server.fake.stale.store(stale, Ordering::Relaxed);
+        let frames = server.frames("/api/v1/search?q=").await;
+        assert_eq!(lines_of(&frames).len(), 50, "each once, however often it began anew");
+        let lacks = last(&frames)["missing"].as_array().expect("a list").clone();
+        assert_eq!(lacks.len(), missing, "{lacks:?}");
+        assert!(lacks.iter().all(|lack| lack["node"] == "porter 10.0.0.50:4433"), "{lacks:?}");
+        server.fake.stale.store(1, Ordering::Relaxed);
+        let hits = server.frames("/api/v1/hits?q=").await;
+        assert_eq!((&last(&hits)["total"], &last(&hits)["exact"]), (&50.into(), &true.into()));
+    }
+}
+
+#[tokio::test]
 async fn a_reader_that_leaves_ends_the_search_at_every_node() {
     let server = server([Behaviour::Silent, Behaviour::Silent]).await;
     let (_, reader) = server.lines_until("/api/v1/search?q=", "", "start").await;

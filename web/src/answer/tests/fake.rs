@@ -8,7 +8,8 @@ use proto::event::{OwnedEvent, Source};
 use proto::ids::{Environment, NodeId, PacketId, RunId};
 use proto::io::clock::Clock;
 use proto::message::{
-    Answer, Ask, Catalog, ContextAsk, CountCell, Counts, End, Heard, Part, Progress, Row, SearchAsk, Status, Want,
+    Answer, Ask, Catalog, ContextAsk, CountCell, Counts, End, Heard, Part, Progress, Refusal, Row, SearchAsk, Status,
+    Want,
 };
 use proto::query::{Query, TimeRange, parse};
 use proto::roster::Roster;
@@ -32,7 +33,8 @@ pub struct Fake {
     pub clock: Clock,
     pub behaviours: BTreeMap<NodeId, Behaviour>,
     pub let_go: Arc<Notify>,
-    pub asked: AtomicUsize,
+    /// How often the porter still says that its shelf has changed.
+    pub stale: AtomicUsize,
 }
 
 struct Guard(Arc<Notify>);
@@ -53,7 +55,7 @@ impl Fake {
             clock: Clock::real(),
             behaviours: BTreeMap::from(behaviours),
             let_go: Arc::default(),
-            asked: AtomicUsize::new(0),
+            stale: AtomicUsize::new(0),
         }
     }
 
@@ -155,7 +157,11 @@ impl Nodes for Fake {
     }
 
     fn ask(&self, node: NodeId, ask: Ask) -> Answers {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        let is_search = node == PORTER && matches!(ask, Ask::Search(_));
+        let one_less = |left: usize| left.checked_sub(1);
+        if is_search && self.stale.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+            return stream::once(async { Ok(Answer::Refused(Refusal::Stale)) }).boxed();
+        }
         let guard = Guard(Arc::clone(&self.let_go));
         let stays = matches!(ask, Ask::Live(_));
         match self.behaviours.get(&node) {
