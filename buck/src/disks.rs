@@ -4,7 +4,7 @@
 //! without anybody measuring it. A disk that failed once takes nothing more until the buck is started again: after
 //! a failed sync the kernel may call lost pages clean. It is still read.
 
-use crate::config::Rules;
+use crate::config::{Ack, Rules};
 use crate::place::{DiskId, Ticket};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// As much may gather before a sync is asked for without waiting any longer.
 const SYNC_BYTES: u64 = 2 << 20;
+
+/// With `Ack::Written` nobody waits for a sync, and there is one a second.
+const WRITTEN_SYNC_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Disks {
@@ -119,7 +122,8 @@ impl Disks {
     pub fn due_sync(&mut self, now: Duration, rules: &Rules, id: DiskId) -> Option<Ticket> {
         let due = self.sync_due_at(rules, id)?;
         let disk = self.get_mut(id)?;
-        if due > now && disk.dirty < SYNC_BYTES {
+        let much = rules.ack == Ack::Durable && disk.dirty >= SYNC_BYTES;
+        if due > now && !much {
             return None;
         }
         disk.syncing = Some(disk.last);
@@ -131,7 +135,8 @@ impl Disks {
     fn sync_due_at(&self, rules: &Rules, id: DiskId) -> Option<Duration> {
         let disk = self.get(id)?;
         let may = disk.state == DiskState::Writable && disk.syncing.is_none();
-        if may { disk.dirty_since.map(|since| since + rules.sync_after) } else { None }
+        let wait = if rules.ack == Ack::Durable { rules.sync_after } else { WRITTEN_SYNC_AFTER };
+        disk.dirty_since.filter(|_| may).map(|since| since + wait)
     }
 
     /// False when no such sync was waited for.

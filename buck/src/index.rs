@@ -46,8 +46,10 @@ pub struct Index {
 }
 
 /// What is held of one bucket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Held {
+    /// Of all its packets' events; spares a search a look at each of them.
+    times: TimeSpan,
     packets: BTreeMap<Name, Entry>,
     closings: BTreeMap<(NodeId, u32), Closing>,
     /// Where it has a file.
@@ -116,6 +118,10 @@ impl Index {
         if covered.is_none() {
             held.unreceipted += 1;
             held.unreceipted_bytes += u64::from(place.length);
+        }
+        if !head.times.is_empty() {
+            held.times.take_in(head.times.first);
+            held.times.take_in(head.times.last);
         }
         held.packets.insert(name_of(&head.id), Entry::new(head, place, durable, covered));
         self.tailers.entry(head.id.tailer).or_default().take_in(head);
@@ -229,10 +235,11 @@ impl Index {
     pub fn plan(&self, environments: &[Environment], times: TimeSpan, snapshot: &[ShardVersion]) -> Vec<Planned> {
         let versions = versions_of(snapshot);
         let mut planned = Vec::new();
-        for (key, held) in self.buckets.iter().filter(|(key, _)| environments.contains(&key.0)) {
+        let in_time = |of: &TimeSpan| of.last >= times.first && of.first <= times.last;
+        let buckets = self.buckets.iter().filter(|(key, held)| environments.contains(&key.0) && in_time(&held.times));
+        for (key, held) in buckets {
             for (name, entry) in &held.packets {
-                let in_time = entry.times.last >= times.first && entry.times.first <= times.last;
-                if in_time && !entry.is_in(key, &versions) {
+                if in_time(&entry.times) && !entry.is_in(key, &versions) {
                     planned.push(entry.planned(key, *name));
                 }
             }
@@ -255,6 +262,19 @@ impl Index {
 fn versions_of(snapshot: &[ShardVersion]) -> BTreeMap<(BucketKey, u16), u64> {
     let key = |at: &ShardVersion| ((at.environment.clone(), at.bucket), at.shard);
     snapshot.iter().map(|at| (key(at), at.version)).collect()
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            times: TimeSpan::EMPTY,
+            packets: BTreeMap::new(),
+            closings: BTreeMap::new(),
+            disks: BTreeSet::new(),
+            unreceipted: 0,
+            unreceipted_bytes: 0,
+        }
+    }
 }
 
 impl Held {

@@ -43,8 +43,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Searches, fetches and contexts at once. Each holds at most 64 MiB; more of them would only be slower together.
-pub const JOBS_MAX: usize = 16;
+/// Searches, fetches and contexts at once, and of one peer, so that a busy web leaves some to porters. A search
+/// holds at most 64 MiB; more of them would only be slower together.
+pub const JOBS_MAX: usize = 24;
+pub const PEER_JOBS_MAX: usize = 16;
+
+/// Tailers and environments somebody was heard of. A tailer that may write any environment could name a great many.
+const HEARD_MAX: usize = 100_000;
 
 /// Live tails at once.
 pub const TAILS_MAX: usize = 256;
@@ -62,7 +67,7 @@ pub struct Machine {
     /// Disks whose old files have not been synced since the start.
     recovering: BTreeSet<DiskId>,
     heard: BTreeMap<(NodeId, Environment), HeardAt>,
-    jobs: BTreeSet<ExchangeId>,
+    jobs: BTreeMap<ExchangeId, NodeId>,
     tails: BTreeSet<ExchangeId>,
     asking: Asking,
     next_keep: Duration,
@@ -90,7 +95,7 @@ impl Machine {
             pending: Pending::default(),
             recovering: (0..disks).map(DiskId).collect(),
             heard: BTreeMap::new(),
-            jobs: BTreeSet::new(),
+            jobs: BTreeMap::new(),
             tails: BTreeSet::new(),
             asking: Asking::default(),
             next_keep: Duration::ZERO,

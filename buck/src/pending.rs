@@ -79,6 +79,10 @@ pub struct Coming {
     pub waiting: Vec<ExchangeId>,
 }
 
+/// What a record takes beside its bytes: its head read, its names, its place here. Counted with it, so that a
+/// flood of tiny records is no way around the caps.
+const RECORD_BYTES: usize = 1024;
+
 #[derive(Debug, Default)]
 pub struct Pending {
     records: BTreeMap<Ticket, Coming>,
@@ -89,6 +93,7 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Of memory, not of records alone.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -115,7 +120,7 @@ impl Pending {
     }
 
     pub fn insert(&mut self, ticket: Ticket, coming: Coming) {
-        let size = coming.bytes.len();
+        let size = coming.bytes.len() + RECORD_BYTES;
         self.bytes += size;
         *self.bytes_of.entry(coming.content.tailer()).or_default() += size;
         self.by_name.insert(coming.content.name(coming.crc), ticket);
@@ -125,7 +130,7 @@ impl Pending {
     pub fn remove(&mut self, ticket: Ticket) -> Option<Coming> {
         let coming = self.records.remove(&ticket)?;
         self.by_name.remove(&coming.content.name(coming.crc));
-        let (peer, size) = (coming.content.tailer(), coming.bytes.len());
+        let (peer, size) = (coming.content.tailer(), coming.bytes.len() + RECORD_BYTES);
         self.bytes = self.bytes.saturating_sub(size);
         if let Some(bytes) = self.bytes_of.get_mut(&peer) {
             *bytes = bytes.saturating_sub(size);

@@ -87,7 +87,7 @@ impl Scan {
             Want::Counts { .. } => usize::MAX,
         };
         Self {
-            sieve: Sieve::of(&question.query.expr),
+            sieve: Sieve::of(&question.query.need()),
             after: question.after.as_ref().map(|at| Rank::of(order, at)),
             question,
             packets: packets.into(),

@@ -1,6 +1,6 @@
 //! Questions: answered at once from the index, or made a job that reads packets.
 
-use super::{HeardAt, JOBS_MAX, Machine, TAILS_MAX};
+use super::{HEARD_MAX, HeardAt, JOBS_MAX, Machine, PEER_JOBS_MAX, TAILS_MAX};
 use crate::action::Action;
 use crate::context::Context;
 use crate::fetch::Fetch;
@@ -57,17 +57,21 @@ impl Machine {
                 Answer::Inventory(self.index.inventory(&environment, bucket, after.as_ref()))
             }
             Ask::Status => Answer::Status(self.status(now)),
-            Ask::Fetch { packets } => return self.fetch(exchange, &packets).map(|()| None),
-            Ask::Search(ask) => return self.search(exchange, &ask).map(|()| None),
+            Ask::Fetch { packets } => return self.fetch(exchange, peer.id, &packets).map(|()| None),
+            Ask::Search(ask) => return self.search(exchange, peer.id, &ask).map(|()| None),
             Ask::Live(ask) => return self.live(exchange, ask).map(|()| None),
-            Ask::Context(ask) => return self.context(exchange, &ask).map(|()| None),
+            Ask::Context(ask) => return self.context(exchange, peer.id, &ask).map(|()| None),
         };
         Ok(Some(answer))
     }
 
     fn beat(&mut self, now: Now, tailer: NodeId, filed: Vec<(Environment, Timestamp)>) -> Answer {
         for (environment, filed) in filed {
-            let heard = self.heard.entry((tailer, environment)).or_insert(HeardAt { at: now.wall, filed });
+            let key = (tailer, environment);
+            if self.heard.len() >= HEARD_MAX && !self.heard.contains_key(&key) {
+                continue;
+            }
+            let heard = self.heard.entry(key).or_insert(HeardAt { at: now.wall, filed });
             *heard = HeardAt { at: now.wall, filed: heard.filed.max(filed) };
         }
         Answer::Beat { clock: now.wall }
@@ -93,28 +97,29 @@ impl Machine {
         receipts
     }
 
-    fn start_job(&mut self, exchange: ExchangeId, job: Job) {
-        self.jobs.insert(exchange);
+    fn start_job(&mut self, exchange: ExchangeId, peer: NodeId, job: Job) {
+        self.jobs.insert(exchange, peer);
         self.actions.push_back(Action::Run { exchange, job });
     }
 
-    fn check_jobs(&self) -> Result<(), Refusal> {
-        if self.jobs.len() < JOBS_MAX { Ok(()) } else { Err(Refusal::Busy) }
+    fn check_jobs(&self, peer: NodeId) -> Result<(), Refusal> {
+        let of_peer = self.jobs.values().filter(|other| **other == peer).count();
+        if self.jobs.len() < JOBS_MAX && of_peer < PEER_JOBS_MAX { Ok(()) } else { Err(Refusal::Busy) }
     }
 
-    fn fetch(&mut self, exchange: ExchangeId, packets: &[PacketId]) -> Result<(), Refusal> {
+    fn fetch(&mut self, exchange: ExchangeId, peer: NodeId, packets: &[PacketId]) -> Result<(), Refusal> {
         if packets.len() > FETCH_MAX {
             return Err(Refusal::Nonsense(format!("a fetch of more than {FETCH_MAX} packets")));
         }
-        self.check_jobs()?;
+        self.check_jobs(peer)?;
         let places = packets.iter().filter_map(|id| self.index.place(id)).collect();
-        self.start_job(exchange, Job::Fetch(Fetch::new(places)));
+        self.start_job(exchange, peer, Job::Fetch(Fetch::new(places)));
         Ok(())
     }
 
-    fn search(&mut self, exchange: ExchangeId, ask: &SearchAsk) -> Result<(), Refusal> {
+    fn search(&mut self, exchange: ExchangeId, peer: NodeId, ask: &SearchAsk) -> Result<(), Refusal> {
         let query = read_query(&ask.query)?;
-        self.check_jobs()?;
+        self.check_jobs(peer)?;
         // The end is not included, and a span's last moment is.
         let times = TimeSpan { first: ask.from, last: Timestamp(ask.to.0.saturating_sub(1)) };
         let packets =
@@ -122,14 +127,14 @@ impl Machine {
         let (from, to, order, want, after) = (ask.from, ask.to, ask.order, ask.want, ask.after);
         let question = Question { query, from, to, order, want, after };
         let heard = self.heard_of(&ask.environments);
-        self.start_job(exchange, Job::Scan(Box::new(Scan::new(Plan { question, packets, heard }))));
+        self.start_job(exchange, peer, Job::Scan(Box::new(Scan::new(Plan { question, packets, heard }))));
         Ok(())
     }
 
-    fn context(&mut self, exchange: ExchangeId, ask: &ContextAsk) -> Result<(), Refusal> {
-        self.check_jobs()?;
+    fn context(&mut self, exchange: ExchangeId, peer: NodeId, ask: &ContextAsk) -> Result<(), Refusal> {
+        self.check_jobs(peer)?;
         let packets = self.index.plan_stream(&ask.environment, &ask.event);
-        self.start_job(exchange, Job::Context(Box::new(Context::new(ask, packets))));
+        self.start_job(exchange, peer, Job::Context(Box::new(Context::new(ask, packets))));
         Ok(())
     }
 
@@ -151,7 +156,7 @@ impl Machine {
     fn status(&self, now: Now) -> Status {
         let gauges = [
             ("packets_unsynced", self.pending.len() as u64),
-            ("bytes_unsynced", self.pending.bytes() as u64),
+            ("memory_unsynced", self.pending.bytes() as u64),
             ("searches", self.jobs.len() as u64),
             ("live_tails", self.tails.len() as u64),
             ("buckets_held", self.index.buckets().count() as u64),

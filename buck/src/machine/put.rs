@@ -125,6 +125,9 @@ impl Machine {
 
     fn hear(&mut self, now: Now, content: &Content) {
         let key = (content.tailer(), content.environment().clone());
+        if self.heard.len() >= super::HEARD_MAX && !self.heard.contains_key(&key) {
+            return;
+        }
         let heard = self.heard.entry(key).or_insert(HeardAt { at: now.wall, filed: proto::time::Timestamp::MIN });
         heard.at = now.wall;
     }
