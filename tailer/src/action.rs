@@ -85,6 +85,9 @@ pub struct Memory {
     pub files: Vec<(Identity, Remembered)>,
     pub arrived: Vec<ArrivedRun>,
     pub closed: Vec<ClosedTo>,
+    /// From here on the memory knows every file that is followed, so the next run may believe it if the system did
+    /// not go down meanwhile. To be on disk before it counts; not before, and taken back at the next start.
+    pub settled: bool,
     /// The last words of an orderly stop. The hands take them back at the next start.
     pub clean: bool,
 }
@@ -94,7 +97,7 @@ pub struct Memory {
 pub struct Recovered {
     /// There is a memory, and it ended with an orderly stop.
     pub clean: bool,
-    /// There is a memory, written by a process of this same boot: nothing a disk was told was lost.
+    /// There is a memory that was settled by a process of this same boot: nothing a disk was told was lost.
     pub same_boot: bool,
     pub arrived: Vec<ArrivedRun>,
     pub closed: Vec<ClosedTo>,

@@ -68,8 +68,10 @@ pub struct File {
     /// It stands in the queue.
     pub queued: bool,
     pub stat: Stat,
-    /// The greatest length it was seen to have in this life.
+    /// The greatest length it was seen to have in this life, with what was read before still there.
     pub seen: u64,
+    /// The same, by listings: whether what was there then was this life or the next is not known.
+    pub listed: u64,
     pub generation: u32,
     /// Of which life of the file its lines are; none until the first line is complete.
     pub stream: Option<Stream>,
@@ -104,6 +106,7 @@ impl File {
             queued: false,
             stat,
             seen: stat.length,
+            listed: stat.length,
             generation: 0,
             stream: None,
             predecessor: None,
@@ -133,7 +136,13 @@ impl File {
         (self.mark, self.kept) = (Mark::default(), Mark::default());
         self.habit = Habit::default();
         self.first_line = None;
-        self.seen = self.stat.length;
+        (self.seen, self.listed) = (self.stat.length, self.stat.length);
+    }
+
+    /// The greatest length this life is believed to have had, now that the file has this one.
+    #[must_use]
+    pub fn greatest(&self, length: u64) -> u64 {
+        if length < self.listed { self.seen.max(self.listed) } else { self.seen }
     }
 
     /// Where its next read begins.

@@ -147,6 +147,10 @@ pub struct Machine {
     knowledge: Knowledge,
     /// Nothing the disk was told was lost since the last run: its memory and spool say how far it read.
     sure: bool,
+    /// The memory was told of every file there was when the first listing came.
+    settled: bool,
+    settled_said: bool,
+    listed: bool,
     turns: BTreeMap<Environment, Turn>,
     /// Buckets that are over and whose closing is still to be written.
     closings: VecDeque<Place>,
@@ -205,6 +209,9 @@ impl Machine {
             porters: me.porters,
             knowledge: Knowledge::default(),
             sure: false,
+            settled: false,
+            settled_said: false,
+            listed: false,
             turns: BTreeMap::new(),
             closings: VecDeque::new(),
             idle_closings: BTreeMap::new(),

@@ -74,7 +74,7 @@ impl Store {
         Ok(Self { db, files, arrived, closed })
     }
 
-    /// What the last run left; from now on this run is unclean until it says otherwise. `boot` names this boot of
+    /// What the last run left; from now on this run is neither clean nor settled until it says otherwise. `boot` names this boot of
     /// the system, `spool` the spool that lies beside: a memory of another spool is worth nothing and forgotten.
     pub fn recover(&self, boot: &[u8], spool: &[u8]) -> Result<Left, NoMemory> {
         self.try_recover(boot, spool)
@@ -100,7 +100,7 @@ impl Store {
             left = Left::default();
         }
         self.db.remove("clean")?;
-        self.db.insert("boot", boot)?;
+        self.db.remove("boot")?;
         self.db.insert("spool", spool)?;
         self.db.flush()?;
         Ok(left)
@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Writes changes together. That they are on disk is not promised before [`Self::flush`].
-    pub fn save(&self, memory: &Memory) -> Result<(), sled::Error> {
+    pub fn save(&self, memory: &Memory, boot: &[u8]) -> Result<(), sled::Error> {
         let mut files = Batch::default();
         for (identity, remembered) in &memory.files {
             files.insert(file_key(identity), file_value(remembered));
@@ -125,8 +125,12 @@ impl Store {
         for closed in &memory.closed {
             self.closed.insert(closed.environment.as_str(), closed_value(closed))?;
         }
-        if memory.clean {
-            self.db.insert("clean", &[1])?;
+        if memory.settled || memory.clean {
+            self.db.flush()?;
+            self.db.insert("boot", boot)?;
+            if memory.clean {
+                self.db.insert("clean", &[1])?;
+            }
             self.db.flush()?;
         }
         Ok(())
@@ -255,6 +259,7 @@ mod tests {
             files: vec![(identity(), remembered())],
             arrived: vec![ArrivedRun { place, run: RunId(5), arrived: vec![(0, 3), (7, 7)] }],
             closed: vec![ClosedTo { environment: Environment::default(), closed: BucketId(76), filled: None }],
+            settled: true,
             clean: true,
         }
     }
@@ -264,7 +269,7 @@ mod tests {
         let dir = crate::testing::Dir::new("memory");
         let store = Store::open(&dir.path().join("memory")).expect("opens");
         assert_eq!(store.recover(b"boot", b"spool").expect("reads"), Left::default());
-        store.save(&memory()).expect("writes");
+        store.save(&memory(), b"boot").expect("writes");
         drop(store);
         let store = Store::open(&dir.path().join("memory")).expect("opens");
         let left = store.recover(b"boot", b"spool").expect("reads");
@@ -289,7 +294,7 @@ mod tests {
         let path = dir.path().join("memory");
         fs::write(&path, b"this is no folder").expect("writes");
         let store = Store::open(&path).expect("begins anew");
-        store.save(&memory()).expect("writes");
+        store.save(&memory(), b"boot").expect("writes");
         assert!(path.with_extension("damaged").exists());
     }
 

@@ -235,6 +235,7 @@ struct Worker {
     outbox: Outbox,
     letters: JoinSet<()>,
     runtime: Handle,
+    boot: Vec<u8>,
     is_stopped: bool,
 }
 
@@ -264,6 +265,7 @@ impl Worker {
             outbox,
             letters: JoinSet::new(),
             runtime: Handle::current(),
+            boot: boot_id(),
             is_stopped: false,
         })
     }
@@ -289,7 +291,7 @@ impl Worker {
 
     /// Reads the spool and the memory, and starts the machine.
     fn recover(&mut self) -> Result<(), RunError> {
-        let left = self.store.recover(&boot_id(), &spool_id(self.spool.folder())?)?;
+        let left = self.store.recover(&self.boot, &spool_id(self.spool.folder())?)?;
         let mut recovered = Recovered {
             clean: left.clean && left.same_spool,
             same_boot: left.same_boot && left.same_spool,
@@ -365,7 +367,7 @@ impl Worker {
             Action::Put { exchange, buck, record } => self.send(exchange, buck, Letter::Record(record)),
             Action::Ask { exchange, peer, ask } => self.send(exchange, peer, Letter::Ask(ask)),
             Action::SaveMemory(memory) => {
-                if let Err(error) = self.store.save(&memory) {
+                if let Err(error) = self.store.save(&memory, &self.boot) {
                     tracing::warn!(%error, "the memory was not written");
                 }
             }

@@ -114,7 +114,7 @@ impl Machine {
         }
         match file.phase.clone() {
             Phase::New | Phase::Held { .. } => {}
-            Phase::Claiming(claim) => self.prove(number, &claim, chunk),
+            Phase::Claiming(claim) => self.prove(now, number, &claim, chunk),
             Phase::Resuming(mark) => {
                 file.cursor = Cursor::resume(mark.offset, chunk.before);
                 file.phase = Phase::Following;
@@ -126,18 +126,19 @@ impl Machine {
     }
 
     /// Is this file the stream it may be? The bytes before the end of what is known of it tell.
-    fn prove(&mut self, number: FileNumber, claim: &Claim, chunk: Chunk<'_>) {
+    fn prove(&mut self, now: Now, number: FileNumber, claim: &Claim, chunk: Chunk<'_>) {
         let Some(file) = self.files.get_mut(number) else { return };
         let proven = chunk.stat.length >= claim.end.offset && agrees(&claim.end, chunk.before);
         file.seen = chunk.stat.length;
         self.files.wake(number);
         if !proven {
-            self.not_proven(number, claim);
+            self.not_proven(now, number, claim);
             return;
         }
         let mark = if claim.resume == claim.end.offset { claim.end } else { Self::unproven(claim.resume) };
         if let Some(file) = self.files.get_mut(number) {
             file.phase = Phase::Resuming(mark);
+            file.kept = mark;
             (file.generation, file.predecessor) = (claim.generation, claim.predecessor);
         }
         if claim.copied {
@@ -149,17 +150,27 @@ impl Machine {
     }
 
     /// It is a later life of its file; or, if it was thought a copy, a file of its own.
-    fn not_proven(&mut self, number: FileNumber, claim: &Claim) {
+    fn not_proven(&mut self, now: Now, number: FileNumber, claim: &Claim) {
         if claim.copied {
             self.files.begin(number, 0);
             return;
         }
+        let first_line = self.files.get_mut(number).and_then(|file| file.first_line.take());
         self.files.begin(number, claim.generation.saturating_add(1));
         let Some(file) = self.files.get_mut(number) else { return };
         file.predecessor = Some(claim.stream);
-        let path = file.shown_path();
-        self.counters.restarts += 1;
-        self.warn(Warning::Restarted { path });
+        // A memory may be older than the life that is there now, or of an earlier file with this number.
+        file.first_line = first_line;
+        match self.who_else(now, number) {
+            Phase::Claiming(later) if later.stream != claim.stream => self.set_phase(number, Phase::Claiming(later)),
+            held @ Phase::Held { .. } => self.set_phase(number, held),
+            _ => {
+                let Some(file) = self.files.get(number) else { return };
+                let path = file.shown_path();
+                self.counters.restarts += 1;
+                self.warn(Warning::Restarted { path });
+            }
+        }
     }
 
     fn follow(&mut self, now: Now, number: FileNumber, chunk: Chunk<'_>) {
@@ -169,7 +180,7 @@ impl Machine {
             let grown = chunk.stat.length >= file.cursor.read_from() && chunk.before.iter().all(|byte| *byte == 0);
             if grown { Change::Grew } else { Change::Restarted { unread: 0 } }
         } else {
-            judge(&file.mark, file.seen, &chunk.stat, chunk.before)
+            judge(&file.mark, file.greatest(chunk.stat.length), &chunk.stat, chunk.before)
         };
         if let Change::Restarted { unread } = change {
             self.restarted(now, number, unread);

@@ -29,8 +29,8 @@ impl Machine {
                 self.shut(number);
             }
         }
-        // Only a spool that took everything makes the memory true.
-        self.save_memory(now, written);
+        // The memory is true if the spool took everything, and if this run got so far as to know every file.
+        self.save_memory(now, written && self.settled);
         self.act(Action::Stopped);
         self.stage = Stage::Stopped;
     }

@@ -6,7 +6,7 @@
 
 use super::{Asked, Machine, Stage, Written};
 use crate::action::{Action, ClosedTo, Memory, Remembered, Warning};
-use crate::files::FileNumber;
+use crate::files::{File, FileNumber, Phase};
 use crate::flight::RecordNumber;
 use crate::prune;
 use crate::spool::Place;
@@ -246,7 +246,18 @@ impl Machine {
         talking.then(|| [Some(self.due.beat), Some(self.due.receipts), prune].into_iter().flatten().min()).flatten()
     }
 
+    /// Every file of the first listing was told from others, so the memory can be believed from now on.
+    fn settle_once(&mut self, now: Now) {
+        let known = |file: &File| matches!(file.phase, Phase::Following) || file.unreadable;
+        if self.settled || !self.listed || !self.files.iter().all(|(_, file)| known(file)) {
+            return;
+        }
+        self.settled = true;
+        self.save_memory(now, false);
+    }
+
     pub(super) fn settle_memory(&mut self, now: Now) {
+        self.settle_once(now);
         if self.memory_due().is_some_and(|due| due <= now.mono) {
             self.save_memory(now, false);
         }
@@ -268,7 +279,8 @@ impl Machine {
         });
         let closed = if self.closed_changed || clean { closed.collect() } else { Vec::new() };
         self.closed_changed = false;
-        let memory = Memory { files, arrived: self.spool.take_changed(), closed, clean };
+        let settled = self.settled && !std::mem::replace(&mut self.settled_said, true);
+        let memory = Memory { files, arrived: self.spool.take_changed(), closed, settled, clean };
         if clean || memory != Memory::default() {
             self.act(Action::SaveMemory(memory));
         }

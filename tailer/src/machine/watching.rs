@@ -7,15 +7,16 @@
 use super::Machine;
 use crate::action::{Action, Opened, Remembered, Seen, Trouble, Warning};
 use crate::files::{Claim, File, FileNumber, Handle, Phase};
-use crate::follow::{Mark, first_line, may_be_copy_of};
+use crate::follow::{Identity, Mark, first_line, may_be_copy_of};
 use crate::known::Past;
 use proto::packet::TailMark;
 use proto::time::Now;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long a file that may be a copy in the making is left alone, each time it grew.
-const HELD: Duration = Duration::from_secs(3);
+/// How long a file that may be a copy in the making is left alone, each time it grew: time for its original to be
+/// emptied, and for a listing to find that out where the system tells of no changes.
+const HELD: Duration = Duration::from_secs(6);
 /// How long a file that is gone is kept open after its last byte: its writer may not have noticed yet.
 pub(super) const GONE_WAIT: Duration = Duration::from_secs(10);
 /// How often files that are waited for are looked at.
@@ -23,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Machine {
     pub(super) fn list(&mut self, now: Now, seen: Vec<Seen>) {
-        self.scanning = false;
+        (self.scanning, self.listed) = (false, true);
         self.due.scan = now.mono + self.config.rescan;
         let mut there = BTreeSet::new();
         for seen in seen {
@@ -97,9 +98,7 @@ impl Machine {
         file.gone_since = None;
         let changed = file.stat.length != seen.stat.length || file.stat.modified != seen.stat.modified;
         file.stat = seen.stat;
-        if matches!(file.phase, Phase::Following) {
-            file.seen = file.seen.max(seen.stat.length);
-        }
+        file.listed = file.listed.max(seen.stat.length);
         if changed || !file.is_drained() {
             self.files.wake(number);
         }
@@ -128,29 +127,25 @@ impl Machine {
         self.files.wake(number);
     }
 
-    fn set_phase(&mut self, number: FileNumber, phase: Phase) {
+    pub(super) fn set_phase(&mut self, number: FileNumber, phase: Phase) {
         if let Some(file) = self.files.get_mut(number) {
             file.phase = phase;
         }
     }
 
     /// What a file that was just opened is: remembered, known elsewhere, a copy, or new.
-    fn who_is(&mut self, now: Now, number: FileNumber, remembered: Option<Remembered>) -> Phase {
+    fn who_is(&self, now: Now, number: FileNumber, remembered: Option<Remembered>) -> Phase {
         if let Some(remembered) = remembered {
             return Phase::Claiming(self.claim_of_memory(remembered));
         }
+        self.who_else(now, number)
+    }
+
+    /// What a file is that the memory does not know, or knows wrongly.
+    pub(super) fn who_else(&self, now: Now, number: FileNumber) -> Phase {
         let Some(file) = self.files.get(number) else { return Phase::New };
         let Some(line) = file.first_line.as_deref() else { return Phase::Following };
-        if let Some((stream, past)) = self.knowledge.last_life(self.node, &file.identity, line) {
-            let claim = Claim {
-                stream,
-                generation: past.generation,
-                predecessor: None,
-                path: None,
-                end: past.end(),
-                resume: if self.sure { past.resume() } else { past.resume_surely() },
-                copied: false,
-            };
+        if let Some(claim) = self.claim_of_known(&file.identity, line) {
             return Phase::Claiming(claim);
         }
         if let Some(claim) = self.claim_of_copy(number) {
@@ -160,6 +155,14 @@ impl Machine {
             Some(original) => Phase::Held { original, until: now.mono + HELD },
             None => Phase::Following,
         }
+    }
+
+    /// The last life of a file that the spool or the bucks know of.
+    pub(super) fn claim_of_known(&self, identity: &Identity, first_line: &[u8]) -> Option<Claim> {
+        let (stream, past) = self.knowledge.last_life(self.node, identity, first_line)?;
+        let resume = if self.sure { past.resume() } else { past.resume_surely() };
+        let (generation, end) = (past.generation, past.end());
+        Some(Claim { stream, generation, predecessor: None, path: None, end, resume, copied: false })
     }
 
     /// The spool may know more than the memory, which is written less often.

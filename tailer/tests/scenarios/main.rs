@@ -3,6 +3,7 @@
 //! "Exact" means every line once after copies are dropped by name, none missing, none altered, in file order.
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small numbers")]
+#![allow(dead_code, reason = "the world is shared with other tests")]
 
 #[path = "../world/mod.rs"]
 mod world;

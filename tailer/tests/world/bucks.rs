@@ -8,7 +8,7 @@ use proto::packet::{Events, Packet, TailMark};
 use proto::record::{Kind, Record};
 use proto::squeeze::Stretcher;
 use proto::time::BucketId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tailer::ranges::Ranges;
 
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Bucks {
     /// What each of them has.
     pub kept: BTreeMap<NodeId, BTreeMap<PacketId, Vec<u8>>>,
     pub closed: BTreeMap<(Environment, BucketId), Closed>,
+    /// Packets of which it was said that they are on a shelf.
+    pub shelved: BTreeSet<PacketId>,
     pub puts: BTreeMap<PacketId, Vec<NodeId>>,
 }
 
@@ -49,10 +51,10 @@ impl Bucks {
         self.kept.values().flatten().collect()
     }
 
-    /// How many bucks keep the least kept packet.
+    /// How many bucks keep the least kept packet that is on no shelf.
     pub fn fewest_copies(&self) -> usize {
         let copies = |id: &PacketId| self.kept.values().filter(|kept| kept.contains_key(id)).count();
-        self.all().keys().map(|id| copies(id)).min().unwrap_or(2)
+        self.all().keys().filter(|id| !self.shelved.contains(**id)).map(|id| copies(id)).min().unwrap_or(2)
     }
 
     /// Every event that any buck has, once.
@@ -97,14 +99,24 @@ impl Bucks {
     }
 
     /// As if a porter had put everything on a shelf that is in a closed bucket.
-    pub fn receipts(&self, buckets: &[(Environment, BucketId)]) -> Vec<Receipt> {
-        let asked = buckets.iter().filter(|place| self.closed.contains_key(place));
-        let receipt = |(environment, bucket): &(Environment, BucketId)| {
-            let ids = self.all().into_keys().filter(|id| id.bucket == *bucket && id.environment == *environment);
+    pub fn receipts(&mut self, buckets: &[(Environment, BucketId)]) -> Vec<Receipt> {
+        let asked: Vec<_> = buckets.iter().filter(|place| self.closed.contains_key(place)).collect();
+        let mut receipts = Vec::new();
+        for (environment, bucket) in asked {
+            let of_bucket = |id: &&PacketId| id.bucket == *bucket && id.environment == *environment;
+            let ids: Vec<PacketId> = self.all().into_keys().filter(of_bucket).cloned().collect();
             let range = |id: &PacketId| SeqRange { tailer: id.tailer, run: id.run, first: id.seq, last: id.seq };
-            let ranges = ids.map(range).collect();
-            Receipt { environment: environment.clone(), bucket: *bucket, shard: 0, version: 1, ranges, copies: 2 }
-        };
-        asked.map(receipt).collect()
+            let ranges = ids.iter().map(range).collect();
+            self.shelved.extend(ids);
+            receipts.push(Receipt {
+                environment: environment.clone(),
+                bucket: *bucket,
+                shard: 0,
+                version: 1,
+                ranges,
+                copies: 2,
+            });
+        }
+        receipts
     }
 }

@@ -48,6 +48,8 @@ pub struct World {
     pub bucks: Bucks,
     pub spool: BTreeMap<Place, Vec<u8>>,
     pub memory: Remembering,
+    /// What of the memory is on its disk for certain.
+    flushed: Remembering,
     pub down: BTreeSet<NodeId>,
     /// The spool's disk is full.
     pub full: bool,
@@ -79,6 +81,7 @@ impl World {
             bucks: Bucks::default(),
             spool: BTreeMap::new(),
             memory: Remembering::default(),
+            flushed: Remembering::default(),
             down: BTreeSet::new(),
             full: false,
             warnings: Vec::new(),
@@ -140,7 +143,8 @@ impl World {
             closed: self.memory.closed.values().cloned().collect(),
             skipped,
         };
-        (self.memory.clean, self.memory.there) = (false, true);
+        (self.memory.clean, self.memory.there) = (false, false);
+        self.flushed = self.memory.clone();
         machine.start(self.now(), &recovered);
         self.machine = Some(machine);
         self.perform_all();
@@ -153,7 +157,14 @@ impl World {
         self.disk.close_all();
     }
 
+    /// The same, and what the memory was told last has not reached its disk.
+    pub fn kill_with_old_memory(&mut self) {
+        self.kill();
+        self.memory = self.flushed.clone();
+    }
+
     pub fn wipe_memory(&mut self) {
+        self.flushed = Remembering::default();
         self.memory = Remembering::default();
     }
 
@@ -296,7 +307,10 @@ impl World {
                 let bytes = self.spool.get(&place).and_then(|file| file.get(range)).map(<[u8]>::to_vec);
                 self.machine().on_spool_read(now, ticket, bytes.ok_or(Trouble::Gone));
             }
-            Action::DeleteSpool { place } => drop(self.spool.remove(&place)),
+            Action::DeleteSpool { place } => {
+                self.flushed = self.memory.clone();
+                self.spool.remove(&place);
+            }
             Action::Put { exchange, buck, record } => {
                 let coming = if self.down.contains(&buck) {
                     Coming::Away(exchange)
@@ -359,11 +373,15 @@ impl World {
         self.memory.arrived.extend(memory.arrived.into_iter().map(|run| ((run.place.clone(), run.run.0), run)));
         self.memory.closed.extend(memory.closed.into_iter().map(|to| (to.environment.to_string(), to)));
         self.memory.clean |= memory.clean;
+        if memory.settled || memory.clean {
+            self.memory.there = true;
+            self.flushed = self.memory.clone();
+        }
     }
 
     /// Until everything that stands in a file is on two bucks, or for so long that it never will be.
     pub fn settle(&mut self) {
-        for _ in 0..60 {
+        for _ in 0..200 {
             self.run(Duration::from_millis(2500));
             let machine = self.machine();
             if machine.all_arrived() && machine.is_drained() {
