@@ -56,9 +56,10 @@ pub fn search(line: &[u8], rules: &Rules) -> Option<(Place, Stamp)> {
         }
         b'{' => named(line, keys::json(line).time?, Shape::Json, rules),
         b'#' if line.starts_with(b"# Time: ") => at(8, Shape::Plain),
-        _ => at(0, Shape::Plain)
-            .or_else(|| behind_words(line, rules))
-            .or_else(|| named(line, keys::logfmt(line).time?, Shape::Logfmt, rules)),
+        _ => at(0, Shape::Plain).or_else(|| behind_words(line, rules)).or_else(|| {
+            memchr(b'=', line)?;
+            named(line, keys::logfmt(line).time?, Shape::Logfmt, rules)
+        }),
     }
 }
 
@@ -80,6 +81,8 @@ fn behind_words(line: &[u8], rules: &Rules) -> Option<(Place, Stamp)> {
     if let Some(found) = bracket.and_then(try_at) {
         return Some(found);
     }
+    // A time of day is written with colons; most lines without a stamp have none, and are done with here.
+    memchr(b':', window)?;
     let mut at = 0;
     for _ in 0..WORDS_MAX {
         at += memchr(b' ', window.get(at..)?)? + 1;
