@@ -68,6 +68,14 @@ impl Disk {
         self.files.get(path).map(|file| file.bytes.as_slice()).ok_or(DiskError::Missing)
     }
 
+    /// Cuts a file's end off.
+    pub fn truncate(&mut self, path: &str, length: usize) {
+        if let Some(file) = self.files.get_mut(path) {
+            file.bytes.truncate(length);
+            file.synced = file.synced.min(length);
+        }
+    }
+
     pub fn remove(&mut self, path: &str) {
         self.files.remove(path);
     }
@@ -75,6 +83,12 @@ impl Disk {
     /// Every file's path, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
+    }
+
+    /// Files with something that was not synced.
+    pub fn unsynced(&self) -> impl Iterator<Item = &str> {
+        let open = self.files.iter().filter(|(_, file)| !file.named || file.synced < file.bytes.len());
+        open.map(|(path, _)| path.as_str())
     }
 
     #[must_use]

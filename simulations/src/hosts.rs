@@ -84,11 +84,31 @@ impl LogFiles {
         self.forget(&was);
     }
 
+    /// The host lost power: the file's last `lines` lines were never on its disk. Its first line always was.
+    pub fn lose_tail(&mut self, path: &str, lines: usize) -> usize {
+        let Some(file) = self.by_path.get_mut(path) else { return 0 };
+        let there = file.bytes.len() as u64;
+        let mine = |born: &Born| {
+            (born.inode, born.birth, born.life) == (file.inode, file.birth, file.life)
+                && born.offset > 0
+                && born.offset < there
+        };
+        let gone: Vec<usize> = (0..self.born.len()).rev().filter(|at| mine(&self.born[*at])).collect();
+        let gone: Vec<usize> = gone.into_iter().filter(|at| !self.gone.contains(at)).take(lines).collect();
+        if let Some(from) = gone.iter().map(|at| self.born[*at].offset).min() {
+            file.bytes.truncate(usize::try_from(from).unwrap_or(0));
+        }
+        let count = gone.len();
+        self.gone.extend(gone);
+        count
+    }
+
     fn forget(&mut self, file: &LogFile) {
         let of_this_life =
             |(_, born): &(usize, &Born)| (born.inode, born.birth, born.life) == (file.inode, file.birth, file.life);
         let gone: Vec<usize> = self.born.iter().enumerate().filter(of_this_life).map(|(at, _)| at).collect();
-        self.gone.extend(gone);
+        let known: std::collections::BTreeSet<usize> = self.gone.iter().copied().collect();
+        self.gone.extend(gone.into_iter().filter(|at| !known.contains(at)));
     }
 
     /// What a directory listing shows.

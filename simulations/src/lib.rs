@@ -5,7 +5,16 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small numbers"))]
 
+pub mod bugs;
+pub mod checks;
+pub mod cluster;
 pub mod disk;
+pub mod faults;
+pub mod ghost;
 pub mod hosts;
 pub mod net;
+pub mod nodes;
+pub mod story;
 pub mod timeline;
+pub mod truth;
+pub mod world;

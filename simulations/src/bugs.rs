@@ -1,0 +1,85 @@
+//! What planted bugs need beside a hand that lies.
+
+use crate::ghost::Ghost;
+use porter::machine::{BadCopy, CheckedPacket, StreamRange};
+use proto::event::Event;
+use proto::ids::{EventId, PacketId};
+use proto::message::{Receipt, SeqRange};
+use proto::packet::{Events, Packet};
+use proto::squeeze::{Squeezer, Stretcher};
+use proto::time::BucketId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Reads a packet's events, each with the place of its line in the body.
+fn each_event(bytes: &[u8], mut each: impl FnMut(usize, &Event<'_>)) -> Option<Vec<u8>> {
+    let packet = Packet::parse(bytes).ok()?;
+    let mut body = Vec::new();
+    packet.stretch_into(&mut Stretcher::default(), &mut body).ok()?;
+    let sources = packet.sources();
+    for event in Events::new(&packet.head, &sources, &body).filter_map(Result::ok) {
+        each(event.line.as_ptr() as usize - body.as_ptr() as usize, &event);
+    }
+    Some(body)
+}
+
+/// What stands on a disk with a wrong byte in a line, for a reader that compares no checksum.
+#[must_use]
+pub fn with_a_wrong_byte(bytes: &[u8]) -> Vec<u8> {
+    let mut places = Vec::new();
+    let body = each_event(bytes, |at, event| places.extend((!event.line.is_empty()).then_some(at)));
+    let (Some(mut body), Ok(packet)) = (body, Packet::parse(bytes)) else { return bytes.to_vec() };
+    if let Some(byte) = places.first().and_then(|at| body.get_mut(*at)) {
+        *byte ^= 1;
+    }
+    let (record, signature) = (&packet.record, *packet.record.signature);
+    let squeezed = Squeezer::new(1).squeeze(&body);
+    proto::record::write(record.kind, record.header, &squeezed, body.len(), |_| signature)
+}
+
+/// A porter's hand that verifies nothing.
+#[must_use]
+pub fn unchecked(asked: &[PacketId], records: Vec<Vec<u8>>) -> Vec<(PacketId, Result<CheckedPacket, BadCopy>)> {
+    let mut all = Vec::new();
+    for bytes in records {
+        let Ok(packet) = Packet::parse(&bytes) else { continue };
+        let id = packet.head.id.clone();
+        let tailer = id.tailer;
+        let streams = packet.head.streams.iter().flat_map(|stream| {
+            let range = |extent: &proto::packet::Extent| (stream.id, extent.from, extent.to);
+            stream.extents.iter().map(range).collect::<Vec<_>>()
+        });
+        let streams = streams.map(|(stream, from, to)| StreamRange { tailer, stream, from, to }).collect();
+        let cost = packet.record.stretched_bytes + 4096;
+        if asked.contains(&id) {
+            all.push((id, Ok(CheckedPacket { bytes: Arc::from(bytes), cost, streams })));
+        }
+    }
+    all
+}
+
+/// Events of these packets whose tailer has written the same bytes before.
+#[must_use]
+pub fn with_equal_content(packets: &[(PacketId, Arc<[u8]>)]) -> Vec<EventId> {
+    let (mut seen, mut repeated) = (BTreeSet::new(), Vec::new());
+    for (_, bytes) in packets {
+        each_event(bytes, |_, event| {
+            if !seen.insert((event.source.tailer, event.line.to_vec())) {
+                repeated.push(event.id());
+            }
+        });
+    }
+    repeated
+}
+
+/// Receipts for all that was ever filed in these buckets.
+#[must_use]
+pub fn forged(ghost: &Ghost, buckets: &[(proto::ids::Environment, BucketId)]) -> Vec<Receipt> {
+    let forge = |(environment, bucket): &(proto::ids::Environment, BucketId)| {
+        let of_bucket = ghost.filed.iter().filter(|filed| filed.id.bucket == *bucket);
+        let range = |id: &PacketId| SeqRange { tailer: id.tailer, run: id.run, first: id.seq, last: id.seq };
+        let ranges = of_bucket.map(|filed| range(&filed.id)).collect();
+        Receipt { environment: environment.clone(), bucket: *bucket, shard: 0, version: 1, ranges, copies: 2 }
+    };
+    buckets.iter().map(forge).collect()
+}

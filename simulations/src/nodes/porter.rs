@@ -1,0 +1,415 @@
+//! A porter: its machine, what it knows of the shelf, and errands to the shelf that take their time and may fail.
+
+use crate::bugs;
+use crate::faults::Bug;
+use crate::nodes::{Fuse, fall, rise};
+use crate::world::{Event, Process, Question, What, World};
+use porter::block::{Opened, cover};
+use porter::build::build;
+use porter::check;
+use porter::dedup::Earlier;
+use porter::machine::{Action, AskId, Build, Machine, Peers, PutOutcome, Reply};
+use porter::names::{Object, parse_path};
+use porter::rules::Rules;
+use porter::standing::Standing;
+use proto::event::Flags;
+use proto::ids::{Environment, NodeId, PacketId, StreamId};
+use proto::limits::TAIL_MARK_BYTES;
+use proto::message::{Answer, Ask, Known, KnownStream, Part, Refusal};
+use proto::packet::TailMark;
+use proto::time::BucketId;
+use rand::RngExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often what other porters wrote is looked for.
+const REFRESH_EVERY: Duration = Duration::from_secs(5);
+
+/// Something that takes a while. Carried out when that is over, and then told.
+#[derive(Debug)]
+pub struct Errand {
+    ask: AskId,
+    what: Action,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Holdings(AskId),
+    Inventory(AskId),
+    Fetch(AskId, Vec<PacketId>),
+}
+
+#[derive(Debug)]
+pub struct Node {
+    pub id: NodeId,
+    pub machine: Option<Machine>,
+    pub fuse: Fuse,
+    /// What answers are given from.
+    catalog: Standing,
+    run: u64,
+    asked: BTreeMap<u64, Asked>,
+    woken: Option<Duration>,
+}
+
+impl Node {
+    #[must_use]
+    pub fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            machine: None,
+            fuse: Fuse::default(),
+            catalog: Standing::default(),
+            run: 0,
+            asked: BTreeMap::new(),
+            woken: None,
+        }
+    }
+
+    fn process(&self) -> Process {
+        Process { node: self.id, run: self.run }
+    }
+
+    pub fn start(&mut self, world: &mut World) {
+        if self.machine.is_some() {
+            return;
+        }
+        rise(world, self.id, &mut self.run);
+        // Late parts, merges and deletions come sooner than in the program, so that a short run sees them.
+        let rules = Rules {
+            copies: 2,
+            late_every: Duration::from_secs(60),
+            replaced_keep: Duration::from_secs(120),
+            ..Rules::default()
+        };
+        let mut machine = Machine::new(self.id, rules, world.width());
+        let now = world.now(self.id);
+        self.catalog = Standing::default();
+        let standing = world.objects.newest("");
+        for manifest in &standing {
+            self.catalog.insert(Arc::clone(manifest));
+        }
+        machine.on_manifests(now, &standing);
+        let tailers: BTreeSet<NodeId> = (1..=world.options.hosts).map(|n| NodeId(super::TAILERS + n)).collect();
+        machine.on_peers(
+            now,
+            Peers {
+                bucks: (1..=world.options.bucks).map(|n| NodeId(super::BUCKS + n)).collect(),
+                tailers: BTreeMap::from([(Environment::default(), tailers)]),
+                porters: usize::try_from(world.options.porters).unwrap_or(1),
+            },
+        );
+        self.machine = Some(machine);
+        world.timeline.plan(REFRESH_EVERY, Event::Refresh(self.process()));
+        self.perform(world);
+    }
+
+    pub fn crash(&mut self, world: &mut World, how: &str) {
+        if self.machine.take().is_none() {
+            return;
+        }
+        fall(world, self.id, how);
+        world.ghost.struck("porter crash");
+        self.fuse = Fuse::default();
+        self.asked.clear();
+        self.woken = None;
+    }
+
+    pub fn on_wake(&mut self, world: &mut World, process: Process) {
+        if process != self.process() || self.woken != Some(world.timeline.now()) {
+            return;
+        }
+        self.woken = None;
+        let now = world.now(self.id);
+        if let Some(machine) = &mut self.machine {
+            machine.on_timeout(now);
+            self.perform(world);
+        }
+    }
+
+    pub fn on_refresh(&mut self, world: &mut World, process: Process) {
+        if process != self.process() || self.machine.is_none() {
+            return;
+        }
+        if world.options.porters > 1 {
+            self.refresh(world, "");
+        }
+        world.timeline.plan(REFRESH_EVERY, Event::Refresh(process));
+        self.perform(world);
+    }
+
+    fn refresh(&mut self, world: &World, prefix: &str) {
+        let mut news = world.objects.newest(prefix);
+        news.retain(|manifest| self.catalog.insert(Arc::clone(manifest)));
+        let now = world.now(self.id);
+        if let Some(machine) = &mut self.machine
+            && !news.is_empty()
+        {
+            machine.on_manifests(now, &news);
+        }
+    }
+
+    // What it is asked.
+
+    pub fn on_question(&mut self, world: &mut World, question: &Question) {
+        if self.machine.is_none() {
+            return;
+        }
+        let What::Ask(ask) = &question.what else { return };
+        let answer = match ask {
+            Ask::Receipts { buckets } if world.has_bug(Bug::PruneBeforeReceipt) => {
+                Answer::Receipts(bugs::forged(&world.ghost, buckets))
+            }
+            Ask::Receipts { buckets } => Answer::Receipts(self.catalog.receipts(buckets)),
+            Ask::Known { .. } => Answer::Known(self.known(world, question.from.node)),
+            _ => Answer::Refused(Refusal::Busy),
+        };
+        world.answer(self.id, question.from, question.number, vec![answer]);
+    }
+
+    /// What stands of a tailer's streams, all on one page.
+    fn known(&self, world: &mut World, tailer: NodeId) -> Known {
+        let mut streams: BTreeMap<StreamId, KnownOf> = BTreeMap::new();
+        let mut closed = BTreeMap::new();
+        for manifest in self.catalog.iter() {
+            if manifest.census.closings.contains_key(&tailer) {
+                let newest = closed.entry(manifest.at.environment.clone()).or_insert(BucketId(0));
+                *newest = manifest.at.bucket.max(*newest);
+            }
+            for block in &manifest.blocks {
+                let Ok((opened, bytes)) = world.objects.open(&manifest.at.block(block.name).path()) else { continue };
+                take_in(&mut streams, tailer, &opened, &bytes);
+            }
+        }
+        let streams = streams.into_iter().map(|(stream, known)| known.finish(stream)).collect();
+        Known { streams, closed: closed.into_iter().collect(), more: false }
+    }
+
+    // What it asks.
+
+    fn perform(&mut self, world: &mut World) {
+        while let Some(action) = self.machine.as_mut().and_then(Machine::poll_action) {
+            self.act(world, action);
+            if self.fuse.burns_down() {
+                self.crash(world, "is killed between two actions");
+                world.timeline.plan(Duration::from_secs(3), Event::Start(self.id));
+            }
+        }
+        let Some(due) = self.machine.as_ref().and_then(Machine::next_timeout) else { return };
+        let at = world.wake_at(due);
+        if self.woken.is_none_or(|planned| at < planned) {
+            self.woken = Some(at);
+            world.timeline.plan_at(at, Event::Wake(self.process()));
+        }
+    }
+
+    fn act(&mut self, world: &mut World, action: Action) {
+        match action {
+            Action::AskHoldings { ask, buck, after } => {
+                self.ask(world, buck, Ask::Holdings { after }, Asked::Holdings(ask));
+            }
+            Action::AskInventory { ask, buck, environment, bucket, after } => {
+                self.ask(world, buck, Ask::Inventory { environment, bucket, after }, Asked::Inventory(ask));
+            }
+            Action::Fetch { ask, buck, packets } => {
+                self.ask(world, buck, Ask::Fetch { packets: packets.clone() }, Asked::Fetch(ask, packets));
+            }
+            Action::Stands(manifest) => {
+                world.note(self.id, &format!("{} version {} stands", manifest.at, manifest.version));
+                self.catalog.insert(manifest);
+            }
+            what => {
+                let Some(ask) = ask_of(&what) else { return };
+                let took = Duration::from_micros(world.rng.random_range(500..60_000));
+                world.timeline.plan(took, Event::Shelf { of: self.process(), errand: Errand { ask, what } });
+            }
+        }
+    }
+
+    fn ask(&mut self, world: &mut World, buck: NodeId, ask: Ask, asked: Asked) {
+        let number = world.ask(self.process(), buck, &What::Ask(ask));
+        self.asked.insert(number, asked);
+    }
+
+    pub fn on_answer(&mut self, world: &mut World, to: Process, number: u64, answers: Vec<Answer>) {
+        if to != self.process() {
+            return;
+        }
+        let Some(asked) = self.asked.remove(&number) else { return };
+        let (ask, reply) = reply_of(world, asked, answers);
+        self.reply(world, ask, reply);
+    }
+
+    pub fn on_silence(&mut self, world: &mut World, to: Process, number: u64) {
+        if to != self.process() {
+            return;
+        }
+        if let Some(Asked::Holdings(ask) | Asked::Inventory(ask) | Asked::Fetch(ask, _)) = self.asked.remove(&number) {
+            self.reply(world, ask, Reply::Failed("no answer".to_owned()));
+        }
+    }
+
+    fn reply(&mut self, world: &mut World, ask: AskId, reply: Reply) {
+        let now = world.now(self.id);
+        if let Some(machine) = &mut self.machine {
+            machine.on_reply(now, ask, reply);
+            self.perform(world);
+        }
+    }
+
+    /// An errand of a dead process may still be carried out.
+    pub fn on_errand(&mut self, world: &mut World, of: Process, errand: Errand) {
+        let alive = of == self.process() && self.machine.is_some();
+        let Errand { ask, what } = errand;
+        if !alive && (!matches!(what, Action::PutIfAbsent { .. }) || world.rng.random_bool(0.5)) {
+            return;
+        }
+        let on_shelf = !matches!(what, Action::Build(_));
+        let fails = on_shelf && world.rng.random_bool(world.options.shelf_trouble);
+        if fails {
+            world.ghost.struck("shelf trouble");
+        }
+        let reply = if fails && world.rng.random_bool(0.5) { None } else { Some(self.run_errand(world, what)) };
+        if alive {
+            let reply = reply.filter(|_| !fails).unwrap_or_else(|| Reply::Failed("503".to_owned()));
+            self.reply(world, ask, reply);
+        }
+    }
+
+    fn run_errand(&mut self, world: &mut World, what: Action) -> Reply {
+        match what {
+            Action::Earlier { environment, streams, also, .. } => {
+                let earlier = world.objects.earlier(&self.catalog, &environment, &streams, &also);
+                earlier.map_or_else(Reply::Failed, Reply::Earlier)
+            }
+            Action::List { prefix, .. } => {
+                if world.options.porters > 1 {
+                    for manifest in world.objects.newest(&prefix) {
+                        self.catalog.insert(manifest);
+                    }
+                }
+                Reply::Listed(world.objects.list(&prefix))
+            }
+            Action::Get { path, .. } => Reply::Got(world.objects.get(&path)),
+            Action::PutIfAbsent { path, bytes, .. } => Reply::Put(put(world, &path, &bytes)),
+            Action::Delete { path, .. } => {
+                crate::checks::prune::block_deleted(world, &path);
+                world.objects.delete(&path);
+                Reply::Deleted
+            }
+            Action::Build(work) => built(world, &work),
+            _ => Reply::Failed("no errand".to_owned()),
+        }
+    }
+}
+
+fn ask_of(action: &Action) -> Option<AskId> {
+    match action {
+        Action::Earlier { ask, .. }
+        | Action::List { ask, .. }
+        | Action::Get { ask, .. }
+        | Action::PutIfAbsent { ask, .. }
+        | Action::Delete { ask, .. } => Some(*ask),
+        Action::Build(work) => Some(work.ask),
+        _ => None,
+    }
+}
+
+fn put(world: &mut World, path: &str, bytes: &Arc<[u8]>) -> PutOutcome {
+    let is_manifest = parse_path(path).is_some_and(|(_, object)| matches!(object, Object::Manifest(_)));
+    if is_manifest && world.has_bug(Bug::ManifestUnwritten) {
+        world.objects.pretend(path, bytes);
+        return PutOutcome::Done;
+    }
+    world.objects.put_if_absent(path, bytes)
+}
+
+fn built(world: &World, work: &Build) -> Reply {
+    let earlier = if world.has_bug(Bug::DedupByContent) {
+        Earlier::of(bugs::with_equal_content(&work.of.packets))
+    } else {
+        (*work.earlier).clone()
+    };
+    build(&work.of, &earlier, world.width()).map_or_else(|why| Reply::Failed(why.to_string()), Reply::Built)
+}
+
+fn reply_of(world: &World, asked: Asked, answers: Vec<Answer>) -> (AskId, Reply) {
+    let other = || Reply::Failed("an answer of another kind".to_owned());
+    match asked {
+        Asked::Holdings(ask) => match answers.into_iter().next() {
+            Some(Answer::Holdings { holdings, more }) => (ask, Reply::Holdings { holdings, more }),
+            _ => (ask, other()),
+        },
+        Asked::Inventory(ask) => match answers.into_iter().next() {
+            Some(Answer::Inventory(page)) => (ask, Reply::Inventory(check::inventory(page, &world.roster))),
+            _ => (ask, other()),
+        },
+        Asked::Fetch(ask, packets) => {
+            if answers.iter().any(|answer| matches!(answer, Answer::Refused(_))) {
+                return (ask, other());
+            }
+            let record = |answer| if let Answer::Part(Part::Record(record)) = answer { Some(record) } else { None };
+            let records: Vec<Vec<u8>> = answers.into_iter().filter_map(record).collect();
+            let checked = if world.has_bug(Bug::NoChecksum) {
+                bugs::unchecked(&packets, records)
+            } else {
+                check::packets(&packets, records, &world.roster)
+            };
+            (ask, Reply::Fetched(checked))
+        }
+    }
+}
+
+/// What is known of one stream.
+#[derive(Default)]
+struct KnownOf {
+    generation: u32,
+    path: String,
+    passed: tailer::ranges::Ranges,
+    /// The bytes that were put together again, by offset; two that disagree make a hole.
+    lines: BTreeMap<u64, Vec<Vec<u8>>>,
+}
+
+fn take_in(streams: &mut BTreeMap<StreamId, KnownOf>, tailer: NodeId, opened: &Opened, bytes: &[u8]) {
+    for number in 0..opened.page_count() {
+        let Ok(page) = opened.read_page(bytes, number) else { continue };
+        for event in cover::events_in(opened, &page).filter(|event| event.source.tailer == tailer) {
+            let known = streams.entry(event.source.stream).or_default();
+            known.generation = event.source.generation;
+            known.path.clone_from(&event.source.path);
+            known.passed.add(event.offset, event.end());
+            let mut line = event.line.to_vec();
+            if !event.flags.has(Flags::CONTINUES) && !event.flags.has(Flags::NEWLINE_ABSENT) {
+                line.push(b'\n');
+            }
+            known.lines.entry(event.offset).or_default().push(line);
+        }
+    }
+}
+
+impl KnownOf {
+    fn finish(self, stream: StreamId) -> KnownStream {
+        let end = self.passed.end();
+        let wanted = usize::try_from(end).unwrap_or(TAIL_MARK_BYTES).min(TAIL_MARK_BYTES);
+        let mut tail: Vec<u8> = Vec::new();
+        let mut at = end;
+        for (offset, lines) in self.lines.iter().rev() {
+            match lines.as_slice() {
+                [line] if offset + line.len() as u64 == at && tail.len() < wanted => {
+                    tail = [line.as_slice(), tail.as_slice()].concat();
+                    at = *offset;
+                }
+                _ => break,
+            }
+        }
+        let from = tail.len().saturating_sub(wanted);
+        let mark = if tail.len() >= wanted { TailMark::of(tail.get(from..).unwrap_or_default()) } else { TailMark::default() };
+        KnownStream {
+            stream,
+            generation: self.generation,
+            path: self.path,
+            extents: self.passed.iter().collect(),
+            tail: mark,
+        }
+    }
+}

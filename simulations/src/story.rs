@@ -1,0 +1,102 @@
+//! One seed, one story: a cluster is run and judged.
+
+use crate::checks::{honest, invention, loss, once};
+use crate::cluster::Cluster;
+use crate::faults::{Bug, Options, Preset};
+use crate::ghost::Violation;
+use crate::truth::Truth;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How big a run must be to count.
+pub const LINES_MIN: u64 = 2000;
+pub const FAULTS_MIN: u64 = 20;
+pub const BUCKETS_MIN: u64 = 6;
+
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub seed: u64,
+    pub preset: Preset,
+    pub simulated: Duration,
+    pub account: loss::Account,
+    pub faults: BTreeMap<&'static str, u64>,
+    pub buckets: u64,
+    pub complete: u64,
+    pub packets: u64,
+    pub evaluated: BTreeMap<&'static str, u64>,
+    pub violations: Vec<Violation>,
+    pub hash: u64,
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        self.faults.values().sum()
+    }
+
+    /// Big enough to prove something.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.account.born >= LINES_MIN && self.struck() >= FAULTS_MIN && self.buckets >= BUCKETS_MIN
+    }
+}
+
+#[must_use]
+pub fn options_of(seed: u64, bug: Option<Bug>) -> Options {
+    let mut options = Options::draw(&mut StdRng::seed_from_u64(seed));
+    options.bug = bug;
+    options
+}
+
+#[must_use]
+pub fn tell(seed: u64, bug: Option<Bug>, trace: bool) -> Outcome {
+    tell_with(seed, options_of(seed, bug), trace)
+}
+
+#[must_use]
+pub fn tell_with(seed: u64, options: Options, trace: bool) -> Outcome {
+    let preset = options.preset;
+    let mut cluster = Cluster::new(seed, options, trace);
+    cluster.run();
+    judge(seed, preset, cluster)
+}
+
+fn judge(seed: u64, preset: Preset, cluster: Cluster) -> Outcome {
+    let Cluster { mut world, hosts, .. } = cluster;
+    let mut archived = match world.objects.archived() {
+        Ok(archived) => archived,
+        Err(why) => {
+            world.check("S12 what stands can be read", false, || why);
+            Vec::new()
+        }
+    };
+    archived.sort_unstable();
+    let truth = Truth::of(&world, &hosts, &archived);
+    invention::check(&mut world, &truth, &archived);
+    once::check(&mut world, &archived);
+    once::check_lives(&mut world, &truth);
+    honest::check(&mut world);
+    let account = loss::check(&mut world, &truth);
+    for event in &archived {
+        let what = format!("{} {} {}", event.stream, event.offset, event.line.len());
+        world.note(event.tailer, &what);
+    }
+    let manifests = world.objects.newest("");
+    let mut faults = world.ghost.faults;
+    faults.insert("lost or repeated messages", world.net.struck);
+    Outcome {
+        seed,
+        preset,
+        simulated: world.timeline.now(),
+        account,
+        faults,
+        buckets: manifests.len() as u64,
+        complete: manifests.iter().filter(|manifest| manifest.completeness.is_complete()).count() as u64,
+        packets: world.ghost.filed.len() as u64,
+        evaluated: world.ghost.evaluated,
+        violations: world.ghost.violations,
+        hash: world.trace.hash,
+    }
+}

@@ -1,0 +1,146 @@
+//! Every line that was born and what became of it, worked out at the end of a run.
+
+use crate::hosts::Born;
+use crate::nodes::shelf::Archived;
+use crate::nodes::tailer::Host;
+use crate::world::World;
+use proto::ids::{NodeId, StreamId};
+use proto::seal::{FileBirth, stream_id};
+use proto::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Generations that are looked for; a run restarts no file as often.
+const GENERATIONS_MAX: u32 = 300;
+
+/// One life of one file: inode, birth, how often it was emptied.
+pub type Life = (u64, Timestamp, u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Archived,
+    Vanished,
+    HostLost,
+    Lost,
+}
+
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub host: NodeId,
+    pub life: Life,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    /// Two bucks said they keep it.
+    pub acked: bool,
+    pub fate: Fate,
+}
+
+#[derive(Debug, Default)]
+pub struct Truth {
+    pub lines: Vec<Line>,
+    /// Streams are names of lives.
+    lives: BTreeMap<(NodeId, StreamId), Life>,
+    born: BTreeSet<(NodeId, Life, u64, Vec<u8>)>,
+    /// Lines that stand under more than one stream, on a host that had no reason to.
+    pub repeated: Vec<Line>,
+}
+
+impl Truth {
+    #[must_use]
+    pub fn of(world: &World, hosts: &[Host], archived: &[Archived]) -> Self {
+        let mut truth = Self::default();
+        hosts.iter().for_each(|host| truth.name_lives(host));
+        let mut there: BTreeMap<(NodeId, Life, u64, &[u8]), u32> = BTreeMap::new();
+        for event in archived {
+            if let Some(life) = truth.lives.get(&(event.tailer, event.stream)) {
+                *there.entry((event.tailer, *life, event.offset, &event.line)).or_default() += 1;
+            }
+        }
+        let passed = Passed::of(world, &truth.lives);
+        for host in hosts {
+            let may_repeat = world.ghost.unheard.contains(&host.id) || world.ghost.tails_lost.contains(&host.id);
+            for (at, born) in host.files.born.iter().enumerate() {
+                let key = (host.id, life_of(born), born.offset, born.line.as_slice());
+                let count = there.get(&key).copied().unwrap_or(0);
+                let line = passed.line(world, host.id, at, born, count > 0);
+                if count > 1 && !may_repeat {
+                    truth.repeated.push(line.clone());
+                }
+                truth.lines.push(line);
+            }
+        }
+        truth
+    }
+
+    fn name_lives(&mut self, host: &Host) {
+        for born in &host.files.born {
+            self.born.insert((host.id, life_of(born), born.offset, born.line.clone()));
+            if born.offset != 0 {
+                continue;
+            }
+            for generation in 0..GENERATIONS_MAX.min(born.life + 60) {
+                let stream = stream_id(host.id, born.inode, FileBirth::At(born.birth), &born.line, generation);
+                self.lives.insert((host.id, stream), life_of(born));
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn was_born(&self, event: &Archived) -> bool {
+        let life = self.lives.get(&(event.tailer, event.stream));
+        life.is_some_and(|life| self.born.contains(&(event.tailer, *life, event.offset, event.line.clone())))
+    }
+}
+
+fn life_of(born: &Born) -> Life {
+    (born.inode, born.birth, born.life)
+}
+
+/// Which bytes of which life were filed, in which packet, and whether two bucks have that.
+struct Passed {
+    parts: BTreeMap<(NodeId, Life), Vec<Part>>,
+}
+
+struct Part {
+    from: u64,
+    to: u64,
+    packet: usize,
+    acked: bool,
+}
+
+impl Passed {
+    fn of(world: &World, lives: &BTreeMap<(NodeId, StreamId), Life>) -> Self {
+        let mut parts: BTreeMap<_, Vec<Part>> = BTreeMap::new();
+        for (packet, filed) in world.ghost.filed.iter().enumerate() {
+            let acked = world.ghost.acked.get(&filed.id).is_some_and(|bucks| bucks.len() >= 2);
+            for (stream, from, to) in &filed.extents {
+                if let Some(life) = lives.get(&(filed.id.tailer, *stream)) {
+                    let part = Part { from: *from, to: *to, packet, acked };
+                    parts.entry((filed.id.tailer, *life)).or_default().push(part);
+                }
+            }
+        }
+        Self { parts }
+    }
+
+    fn line(&self, world: &World, host: NodeId, at: usize, born: &Born, archived: bool) -> Line {
+        let life = life_of(born);
+        let parts = self.parts.get(&(host, life)).map(Vec::as_slice).unwrap_or_default();
+        let covers = |part: &&Part| part.from <= born.offset && born.offset < part.to;
+        let gone_at = world.ghost.gone_at.get(&(host, at)).copied();
+        // A tail that was lost makes place for other lines at its offsets: what was filed later is another line.
+        let mine = || parts.iter().filter(covers).filter(|part| gone_at.is_none_or(|gone| part.packet < gone));
+        let ambiguous = world.ghost.tails_lost.contains(&host);
+        let acked = mine().any(|part| part.acked) && !ambiguous;
+        let filed = mine().next().is_some();
+        let fate = if archived {
+            Fate::Archived
+        } else if gone_at.is_some() && !filed {
+            Fate::Vanished
+        } else if gone_at.is_some() && !acked && world.ghost.host_power.contains_key(&host) {
+            Fate::HostLost
+        } else {
+            Fate::Lost
+        };
+        Line { host, life, offset: born.offset, bytes: born.line.clone(), acked, fate }
+    }
+}
