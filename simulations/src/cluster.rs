@@ -191,7 +191,12 @@ impl Cluster {
     }
 
     fn start(&mut self, node: NodeId) {
-        self.each(node, |world, host| host.start(world), |world, buck| buck.start(world), |world, porter| porter.start(world));
+        self.each(
+            node,
+            |world, host| host.start(world),
+            |world, buck| buck.start(world),
+            |world, porter| porter.start(world),
+        );
     }
 
     fn write(&mut self, node: NodeId) {

@@ -155,7 +155,11 @@ impl Options {
             preset,
             kinds,
             every: Duration::from_secs_f64(seconds),
-            shelf_trouble: if preset != Preset::Calm && rng.random_bool(0.5) { rng.random_range(0.0..0.2) } else { 0.0 },
+            shelf_trouble: if preset != Preset::Calm && rng.random_bool(0.5) {
+                rng.random_range(0.0..0.2)
+            } else {
+                0.0
+            },
             hosts: rng.random_range(2..5),
             bucks: rng.random_range(3..6),
             disks: rng.random_range(1..3),

@@ -38,7 +38,10 @@ fn main() -> ExitCode {
 fn one(seed: u64, bug: Option<Bug>, trace: bool) -> ExitCode {
     let outcome = tell(seed, bug, trace);
     println!("{:?}, {:.2} h, hash {:016x}", outcome.preset, outcome.simulated.as_secs_f64() / 3600.0, outcome.hash);
-    println!("{:?}, {} packets, {} buckets ported, {} complete", outcome.account, outcome.packets, outcome.buckets, outcome.complete);
+    println!(
+        "{:?}, {} packets, {} buckets ported, {} complete",
+        outcome.account, outcome.packets, outcome.buckets, outcome.complete
+    );
     println!("faults: {:?}", outcome.faults);
     print_rules(&outcome.evaluated);
     failed(&outcome)
@@ -116,7 +119,10 @@ fn sweep(from: u64, seeds: u64) -> ExitCode {
         "{} seeds, {} of them count: {:.0} simulated hours; {} lines, {} faults struck, {} buckets ported, {} of them complete",
         seeds, total.counted, total.hours, total.lines, total.faults, total.buckets, total.complete
     );
-    println!("{} lines vanished unread, {} lost with a host; {} seeds run twice", total.vanished, total.host_lost, total.again);
+    println!(
+        "{} lines vanished unread, {} lost with a host; {} seeds run twice",
+        total.vanished, total.host_lost, total.again
+    );
     println!("faults: {:?}", total.struck);
     print_rules(&total.evaluated);
     let silent: Vec<_> = RULES.iter().filter(|rule| !total.evaluated.contains_key(*rule)).collect();
@@ -132,9 +138,12 @@ fn sweep(from: u64, seeds: u64) -> ExitCode {
 fn bugs(seeds: u64) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for (name, bug) in Bug::ALL {
-        let caught = (0..seeds).find_map(|seed| tell(seed, Some(bug), false).violations.into_iter().next().map(|v| (seed, v)));
+        let caught =
+            (0..seeds).find_map(|seed| tell(seed, Some(bug), false).violations.into_iter().next().map(|v| (seed, v)));
         match caught {
-            Some((seed, violation)) => println!("{name}: caught at seed {seed}, the {}. one, by {}", seed + 1, violation.rule),
+            Some((seed, violation)) => {
+                println!("{name}: caught at seed {seed}, the {}. one, by {}", seed + 1, violation.rule);
+            }
             None => {
                 println!("{name}: NOT CAUGHT in {seeds} seeds");
                 code = ExitCode::FAILURE;

@@ -54,11 +54,26 @@ pub enum Event {
     /// A machine wanted to be asked again.
     Wake(Process),
     Question(Question),
-    Answers { to: Process, number: u64, from: NodeId, answers: Vec<Answer> },
+    Answers {
+        to: Process,
+        number: u64,
+        from: NodeId,
+        answers: Vec<Answer>,
+    },
     /// The asker's hand gives up.
-    Silence { to: Process, number: u64 },
-    Disk { of: Process, disk: usize, work: Work },
-    Shelf { of: Process, errand: Errand },
+    Silence {
+        to: Process,
+        number: u64,
+    },
+    Disk {
+        of: Process,
+        disk: usize,
+        work: Work,
+    },
+    Shelf {
+        of: Process,
+        errand: Errand,
+    },
     Refresh(Process),
     Start(NodeId),
     Write(NodeId),

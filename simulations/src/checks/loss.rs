@@ -30,7 +30,15 @@ pub fn check(world: &mut World, truth: &Truth) -> Account {
             Fate::Lost => {}
         }
         let is_lost = line.fate == Fate::Lost;
-        let what = || format!("host {} wrote {:?} at {} of {:?}; it is nowhere", line.host, shown(&line.bytes), line.offset, line.life);
+        let what = || {
+            format!(
+                "host {} wrote {:?} at {} of {:?}; it is nowhere",
+                line.host,
+                shown(&line.bytes),
+                line.offset,
+                line.life
+            )
+        };
         if line.acked {
             let not_there = line.fate != Fate::Archived;
             world.check(ACKED, !not_there, what);

@@ -22,7 +22,8 @@ pub(super) fn shown(line: &[u8]) -> String {
 /// A line read again under another stream's name stands twice for whoever reads, whatever its name.
 pub fn check_lives(world: &mut World, truth: &crate::truth::Truth) {
     let first = truth.repeated.first();
-    let what = || first.map(|line| format!("{} {:?} at {} stands under two streams", line.host, line.life, line.offset));
+    let what =
+        || first.map(|line| format!("{} {:?} at {} stands under two streams", line.host, line.life, line.offset));
     world.check(LIVES, first.is_none(), || what().unwrap_or_default());
 }
 

@@ -256,12 +256,11 @@ impl Node {
             return;
         }
         let done = match work {
-            Work::Append { path, head, bytes, ticket } => {
-                self.append(world, which, &path, &head, &bytes).map(|at| (ticket, Some(at))).map_err(|why| (ticket, why))
-            }
-            Work::Sync { ticket } => {
-                self.sync(world, which).map(|()| (ticket, None)).map_err(|why| (ticket, why))
-            }
+            Work::Append { path, head, bytes, ticket } => self
+                .append(world, which, &path, &head, &bytes)
+                .map(|at| (ticket, Some(at)))
+                .map_err(|why| (ticket, why)),
+            Work::Sync { ticket } => self.sync(world, which).map(|()| (ticket, None)).map_err(|why| (ticket, why)),
             Work::Delete { .. } => return,
         };
         let Some(machine) = &mut self.machine else { return };
@@ -291,7 +290,8 @@ impl Node {
         }
         let at = disk.append(path, bytes)?;
         if let Some(mark) = mark_of(bytes) {
-            let put = Put { disk: which, path: path.to_owned(), at: usize::try_from(at).unwrap_or(0), length: bytes.len() };
+            let put =
+                Put { disk: which, path: path.to_owned(), at: usize::try_from(at).unwrap_or(0), length: bytes.len() };
             world.ghost.puts.entry((self.id, mark)).or_default().push(put);
         }
         Ok(at)
@@ -407,10 +407,12 @@ impl Node {
 
     /// With the bug, what is damaged passes for whole.
     fn read(&self, world: &World, place: &Place, damaged: &mut Vec<Vec<u8>>) -> Result<Bytes, String> {
-        let file = self.disks.get(usize::from(place.disk.0)).map(|disk| disk.read(&path_of(&place.environment, place.bucket)));
+        let file =
+            self.disks.get(usize::from(place.disk.0)).map(|disk| disk.read(&path_of(&place.environment, place.bucket)));
         let Some(Ok(file)) = file else { return Err(format!("{place}: is not there")) };
         let at = usize::try_from(place.at).unwrap_or(usize::MAX);
-        let bytes = file.get(at..at.saturating_add(place.length as usize)).ok_or_else(|| format!("{place}: cut off"))?;
+        let bytes =
+            file.get(at..at.saturating_add(place.length as usize)).ok_or_else(|| format!("{place}: cut off"))?;
         if world.has_bug(Bug::NoChecksum) {
             let put = |put: &Put| put.at == at && put.length == bytes.len() && put.disk == usize::from(place.disk.0);
             let of_me = world.ghost.puts.iter().filter(|((buck, _), _)| *buck == self.id);

@@ -403,7 +403,8 @@ impl KnownOf {
             }
         }
         let from = tail.len().saturating_sub(wanted);
-        let mark = if tail.len() >= wanted { TailMark::of(tail.get(from..).unwrap_or_default()) } else { TailMark::default() };
+        let mark =
+            if tail.len() >= wanted { TailMark::of(tail.get(from..).unwrap_or_default()) } else { TailMark::default() };
         KnownStream {
             stream,
             generation: self.generation,

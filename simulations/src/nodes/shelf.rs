@@ -94,7 +94,8 @@ impl Objects {
         also: &[BlockAt],
     ) -> Result<Earlier, String> {
         let of_environment = standing.iter().filter(|manifest| manifest.at.environment == *environment);
-        let stands = of_environment.flat_map(|manifest| manifest.blocks.iter().map(|block| manifest.at.block(block.name)));
+        let stands =
+            of_environment.flat_map(|manifest| manifest.blocks.iter().map(|block| manifest.at.block(block.name)));
         let blocks: BTreeSet<BlockAt> = stands.chain(also.iter().cloned()).collect();
         let mut held = Cover::default();
         for block in &blocks {

@@ -41,6 +41,9 @@ struct Remembering {
     there: bool,
 }
 
+/// Under which number of the machine's, of whom, and about which record.
+type Asked = (Exchange, NodeId, Option<Arc<[u8]>>);
+
 #[derive(Debug)]
 pub struct Host {
     pub id: NodeId,
@@ -57,7 +60,7 @@ pub struct Host {
     flushed: Remembering,
     flushed_at: Duration,
     same_boot: bool,
-    asked: BTreeMap<u64, (Exchange, NodeId, Option<Arc<[u8]>>)>,
+    asked: BTreeMap<u64, Asked>,
     /// For the bug that goes to the first buck again and again.
     first: BTreeMap<Vec<u8>, NodeId>,
     woken: Option<Duration>,
