@@ -31,7 +31,7 @@ pub struct Place {
     /// Of the record's first byte in its file.
     pub at: u64,
     pub length: u32,
-    /// crc32c of the whole record, to be sure that what is read is what was written here.
+    /// crc32c of the record but its last four bytes, to be sure that what is read is what was written here.
     pub crc: u32,
 }
 

@@ -201,7 +201,7 @@ pub struct Inventory {
 pub struct InventoryItem {
     pub packet: PacketId,
     pub bytes: u32,
-    /// crc32c of the whole record, so that two holders can be seen to differ.
+    /// crc32c of the record but its last four bytes, so that two holders can be seen to differ.
     pub crc: u32,
     pub backlog: bool,
 }
