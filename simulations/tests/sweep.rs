@@ -1,6 +1,6 @@
 //! A short row of seeds, seeds that once failed, and planted bugs that a named checker must see.
 
-use simulations::checks::{kept, loss, prune};
+use simulations::checks::{kept, loss, once, prune};
 use simulations::faults::Bug;
 use simulations::story::tell;
 
@@ -35,5 +35,5 @@ fn check_caught(bug: Bug, rules: &[&str]) {
 fn planted_bugs_are_seen_by_the_rule_they_break() {
     check_caught(Bug::AckBeforeSync, &[kept::ACK_TRUTH]);
     check_caught(Bug::PruneBeforeReceipt, &[prune::TAILER, prune::BUCK]);
-    check_caught(Bug::DedupByContent, &[loss::ACKED]);
+    check_caught(Bug::DedupByContent, &[loss::ACKED, once::RULE]);
 }
