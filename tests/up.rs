@@ -5,7 +5,7 @@ mod support;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use support::{Dir, Running, run, tailbuck, text, wait_for};
+use support::{Dir, Running, find_file, run, tailbuck, text, wait_for};
 
 fn start(dir: &Dir, log: &Path) -> (Running, String) {
     let (log, data) = (log.display().to_string(), dir.join("data").display().to_string());
@@ -103,13 +103,4 @@ fn a_line_appended_is_followed() {
     drop(follow);
     drop(writing);
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
-}
-
-/// Whether a file with this ending lies anywhere below.
-fn find_file(folder: &Path, ending: &str) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| {
-        let path = entry.path();
-        path.extension().is_some_and(|found| found == ending) || path.is_dir() && find_file(&path, ending)
-    })
 }

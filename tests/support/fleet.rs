@@ -64,6 +64,14 @@ impl Fleet {
         (events.map(|line| serde_json::from_slice(line).expect("JSON")).collect(), text(&output.stderr))
     }
 
+    /// How many events of all time fit, as far as is known right now.
+    pub fn count(&self, query: &str) -> usize {
+        let output = run(tailbuck()
+            .args(["search", query, "--count", "--from", "1971-01-01", "--to", "2200-01-01"])
+            .args(["--web", &self.web]));
+        text(&output.stdout).trim().trim_start_matches('≈').parse().unwrap_or(0)
+    }
+
     /// Waits until everything that fits is `count` events and the answer is complete.
     pub fn wait_for_all(&self, query: &str, count: usize) -> Vec<Value> {
         let mut last = String::new();

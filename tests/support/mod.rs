@@ -1,6 +1,12 @@
 //! What whole-program tests stand on: a folder of their own, the real binary, and waiting for a condition.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test panics when it is red, says so, and measures its patience"
+)]
 
 pub mod fleet;
 
@@ -150,4 +156,13 @@ impl Drop for Running {
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Whether a file with this ending lies anywhere below.
+pub fn find_file(folder: &Path, ending: &str) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        path.extension().is_some_and(|found| found == ending) || path.is_dir() && find_file(&path, ending)
+    })
 }
