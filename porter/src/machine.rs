@@ -53,6 +53,8 @@ pub struct Machine {
     bucks: Bucks,
     looks: Looks,
     job: Option<(Job, BTreeMap<NodeId, bucks::Held>)>,
+    /// A bucket whose manifest was put with no word of how that went, and when to look at it again.
+    unsettled: Option<(BucketAt, Duration)>,
     probed: Duration,
     pruned: Duration,
     /// Blocks this machine has seen deleted, so that it asks once.
@@ -69,6 +71,7 @@ impl Machine {
             bucks: Bucks::default(),
             looks: Looks::default(),
             job: None,
+            unsettled: None,
             probed: Duration::ZERO,
             pruned: Duration::ZERO,
             deleted: BTreeSet::new(),
@@ -176,6 +179,7 @@ impl Machine {
 
     fn end_job(&mut self, now: Now, step: Step) {
         let Some((job, held)) = self.job.take() else { return };
+        self.unsettled = self.still_unsettled(now, &job, &step);
         job.release(now, &mut self.desk);
         self.desk.forget_job();
         let stands = self.desk.standing.of_bucket(&job.at).next().is_some();
@@ -203,6 +207,14 @@ impl Machine {
         self.looks.done(&job.at, look);
     }
 
+    /// A manifest may stand that nobody here has read. What it names must be known before events of any other
+    /// bucket are held against what stands, or they could be ported twice.
+    fn still_unsettled(&self, now: Now, job: &Job, step: &Step) -> Option<(BucketAt, Duration)> {
+        let unread = self.unsettled.is_some() && !job.has_read_the_shelf();
+        let unsettled = matches!(step, Step::Failed(_)) && (job.is_committing() || unread);
+        unsettled.then(|| (job.at.clone(), now.mono + self.desk.rules.retry_first))
+    }
+
     fn unheard(&self, at: &BucketAt, tailer: NodeId) -> Unheard {
         let newest = self.desk.closings.newest(&at.environment, tailer);
         Unheard { newest, expected: self.desk.is_expected(at, tailer) }
@@ -217,14 +229,24 @@ impl Machine {
         if self.job.is_some() || self.desk.peers.bucks.is_empty() {
             return;
         }
+        if let Some((at, due)) = self.unsettled.clone() {
+            if due > now.mono {
+                self.idle_until = Some(due);
+            } else {
+                self.begin_job(now, at);
+            }
+            return;
+        }
         self.looks.tidy(&self.bucks);
         match self.looks.next(now, &self.bucks, &self.desk) {
-            Some(at) => {
-                let held = self.bucks.of(&at);
-                self.job = Some((Job::start(now, at, &mut self.desk), held));
-            }
+            Some(at) => self.begin_job(now, at),
             None => self.idle_until = self.looks.next_due(now, &self.bucks, &self.desk),
         }
+    }
+
+    fn begin_job(&mut self, now: Now, at: BucketAt) {
+        let held = self.bucks.of(&at);
+        self.job = Some((Job::start(now, at, &mut self.desk), held));
     }
 
     /// Deletes blocks that were replaced long enough ago.

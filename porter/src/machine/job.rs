@@ -282,6 +282,16 @@ impl Job {
         }
     }
 
+    /// A manifest was put, and whether it stands is not known.
+    pub fn is_committing(&self) -> bool {
+        matches!(&self.phase, Phase::Porting(port) if port.is_committing())
+    }
+
+    /// Whatever stood of this bucket when the look began is known.
+    pub fn has_read_the_shelf(&self) -> bool {
+        !matches!(self.phase, Phase::Listing | Phase::Reading(_))
+    }
+
     /// The lease is of no more use to anyone.
     pub fn release(&self, now: Now, desk: &mut Desk) {
         if let Some(epoch) = self.our_lease {

@@ -102,6 +102,10 @@ impl Port {
         self.fetch(now, survey, desk)
     }
 
+    pub fn is_committing(&self) -> bool {
+        matches!(self.state, State::Committing(_))
+    }
+
     fn wanted(&self, survey: &Survey) -> BTreeMap<PacketId, Vec<Copy>> {
         let stands = |packet: &PacketId| self.base.as_ref().is_some_and(|base| base.packets.holds(packet));
         let ours = survey.packets.iter().filter(|(packet, _)| belongs(packet.tailer, self.at.shard, self.shards));
