@@ -6,10 +6,11 @@
 
 use crate::follow::Mark;
 use crate::parse::Reading;
-use proto::event::end_of;
+use proto::event::{Flags, end_of};
 use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
 use proto::limits::{
-    PACKET_EVENTS_MAX, PACKET_HEADER_BYTES_MAX, PACKET_RAW_BYTES, PACKET_SOURCES_MAX, PACKET_STREAMS_MAX,
+    JOINED_LINE_BYTES_MAX, PACKET_BODY_BYTES_MAX, PACKET_EVENTS_MAX, PACKET_HEADER_BYTES_MAX, PACKET_RAW_BYTES,
+    PACKET_SOURCES_MAX, PACKET_STREAMS_MAX,
 };
 use proto::packet::{Extent, NewEvent, PacketBuilder, PacketSource, PacketStream, TailMark, TimeSpan};
 use proto::record::Signature;
@@ -20,7 +21,10 @@ use std::fmt;
 use std::time::Duration;
 
 /// The body of a packet of very short lines grows with what stands around each; it is closed here at the latest.
-const BODY_BYTES: usize = 1 << 20;
+const BODY_BYTES: usize = 768 << 10;
+/// A long line's pieces stay in one packet, for only together can they be searched: a full packet stays open for
+/// the rest of such a line, up to here.
+const BODY_BYTES_IN_LINE: usize = PACKET_BODY_BYTES_MAX - (128 << 10);
 /// Long paths, many programs and many holes make a long header; likewise.
 const HEADER_BYTES: usize = PACKET_HEADER_BYTES_MAX / 2;
 /// What an extent takes at most: three varints and a rule.
@@ -62,6 +66,8 @@ struct LaneState {
     sources: Vec<(String, u16)>,
     host: String,
     end: u64,
+    /// Bytes here of a line that goes on.
+    in_line: usize,
 }
 
 /// Makes the signature under a packet.
@@ -150,7 +156,7 @@ impl Fill {
         let labels = stream.labels.iter().map(|(key, value)| key.len() + value.len() + 4).sum::<usize>();
         self.header_bytes += 64 + stream.path.len() + labels + 8 + stream.host.len() + stream.app.len() + EXTENT_BYTES;
         let sources = vec![(stream.app.clone(), source)];
-        self.lanes.push(LaneState { stream: index, sources, host: stream.host.clone(), end: 0 });
+        self.lanes.push(LaneState { stream: index, sources, host: stream.host.clone(), end: 0, in_line: 0 });
         self.lane_of.insert(stream.id, lane);
         lane
     }
@@ -168,6 +174,16 @@ impl Fill {
             self.header_bytes += EXTENT_BYTES;
         }
         state.end = end_of(offset, file_length, flags);
+        let goes_on = flags.has(Flags::CONTINUES);
+        state.in_line = if goes_on { state.in_line + line.len() } else { 0 };
+    }
+
+    /// A line that is not whole yet, of which more would be joined to what is here.
+    #[inline]
+    #[must_use]
+    pub fn is_in_line(&self) -> bool {
+        let joined = 1..JOINED_LINE_BYTES_MAX;
+        self.builder.body_bytes() < BODY_BYTES_IN_LINE && self.lanes.iter().any(|lane| joined.contains(&lane.in_line))
     }
 
     /// Accounts for bytes that are no line.
@@ -201,12 +217,12 @@ impl Fill {
     #[must_use]
     pub fn is_full(&self) -> bool {
         let head = self.builder.head();
-        self.raw_bytes >= PACKET_RAW_BYTES
-            || self.builder.body_bytes() >= BODY_BYTES
-            || head.sources.len() >= PACKET_SOURCES_MAX - 2
+        let much = self.raw_bytes >= PACKET_RAW_BYTES || self.builder.body_bytes() >= BODY_BYTES;
+        let many = head.sources.len() >= PACKET_SOURCES_MAX - 2
             || head.streams.len() >= PACKET_STREAMS_MAX - 1
             || head.events as usize >= PACKET_EVENTS_MAX - 1
-            || self.header_bytes >= HEADER_BYTES
+            || self.header_bytes >= HEADER_BYTES;
+        many || much && !self.is_in_line()
     }
 
     /// The packet, if there is anything in it.
@@ -321,6 +337,21 @@ mod tests {
             [("a", 0, b"first"), ("cron", 50, b"other"), ("cron", 56, b"more"), ("a", 100, b"last")];
         assert_eq!(found, expected);
         assert_eq!((packet.head.id.seq, fill.packets(), fill.began()), (0, 1, None));
+    }
+
+    #[test]
+    fn a_long_lines_pieces_stay_together() {
+        let mut fill = fill();
+        let lane = fill.enter(&stream(1), Duration::ZERO, Timestamp(0));
+        let (piece, mut offset) = (vec![b'x'; 65_535], 0);
+        for _ in 0..8 {
+            let reading = Reading { flags: Flags::CONTINUES, ..reading(None) };
+            fill.line(lane, offset, &piece, &reading);
+            offset += piece.len() as u64;
+            assert!(fill.is_in_line() && !fill.is_full(), "at {offset}");
+        }
+        fill.line(lane, offset, b"end", &reading(None));
+        assert!(!fill.is_in_line() && fill.is_full());
     }
 
     #[test]

@@ -24,6 +24,19 @@ const WAITING_LOOKED_AT: usize = 64;
 const GATHER: Duration = Duration::from_millis(200);
 /// The same while no buck can be reached: nobody waits for them, and each packet costs a place in the index.
 const GATHER_ALONE: Duration = Duration::from_secs(1);
+/// The same while a long line is not whole yet: its pieces can be searched together only in one packet.
+const GATHER_LINE: Duration = Duration::from_secs(1);
+
+/// How long this one's lines may gather.
+fn gather(fill: &Fill, alone: bool) -> Duration {
+    if alone {
+        GATHER_ALONE
+    } else if fill.is_in_line() {
+        GATHER_LINE
+    } else {
+        GATHER
+    }
+}
 
 impl Machine {
     /// Packets go when nothing is on its way: quick when idle, full under load.
@@ -34,8 +47,8 @@ impl Machine {
         let mut finished = Vec::new();
         for fill in self.fills.values_mut() {
             let Some(began) = fill.began() else { continue };
-            let gathered = began + if alone { GATHER_ALONE } else { GATHER } <= now.mono;
-            if stopping || gathered || idle && !alone || fill.is_full() {
+            let gathered = began + gather(fill, alone) <= now.mono;
+            if stopping || gathered || idle && !alone && !fill.is_in_line() || fill.is_full() {
                 finished.extend(fill.finish(&mut self.squeezer, &self.sign));
             }
         }
@@ -45,8 +58,8 @@ impl Machine {
     }
 
     pub(super) fn fills_due(&self) -> Option<Duration> {
-        let gather = if self.any_buck_healthy(self.latest) { GATHER } else { GATHER_ALONE };
-        self.fills.values().filter_map(Fill::began).map(|began| began + gather).min()
+        let alone = !self.any_buck_healthy(self.latest);
+        self.fills.values().filter_map(|fill| Some(fill.began()? + gather(fill, alone))).min()
     }
 
     pub(super) fn write(&mut self, place: Place, bytes: Arc<[u8]>, what: Written) {
