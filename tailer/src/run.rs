@@ -11,7 +11,7 @@ use crate::disk::{OpenFiles, SpoolError, SpoolFiles};
 use crate::fill::Sign;
 use crate::flight::Exchange;
 use crate::globs::{BadGlob, Globs};
-use crate::machine::{Identity, Machine};
+use crate::machine::{Counters, Identity, Machine};
 use crate::memory::{NoMemory, Store};
 use crate::pick::Buck;
 use crate::post::{Letter, Post};
@@ -284,8 +284,9 @@ impl Worker {
             while self.letters.try_join_next().is_some() {}
         }
         self.letters.abort_all();
-        let counters = self.machine.counters();
-        tracing::info!(lines = counters.lines, bytes = counters.bytes, packets = counters.packets, "tailer stopped");
+        let everything_arrived = self.machine.all_arrived();
+        let Counters { lines, bytes, packets, .. } = self.machine.counters();
+        tracing::info!(lines, bytes, packets, everything_arrived, "tailer stopped");
         Ok(())
     }
 

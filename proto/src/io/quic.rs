@@ -17,12 +17,15 @@
 //! on one connection, [`EXCHANGES_MAX`] of them; one more waits. Every buffer has a limit: a reader that does not
 //! read holds up its own stream, and questions being read are counted by the byte for each peer and in all.
 //!
+//! A node that was killed and started again resets the connections its peers still believe in (see `reset`).
+//!
 //! Left to others: what messages mean, who may ask what (`roster`), when to dial again (the roles' machines).
 
 mod endpoint;
 mod frame;
 mod guard;
 mod link;
+mod reset;
 mod tls;
 
 pub use endpoint::{Arrivals, Endpoint};

@@ -20,6 +20,9 @@ impl Domain {
     pub const STREAM: Self = Self("tailbuck stream 1");
     /// The members of a cluster, as their roster lists them.
     pub const ROSTER: Self = Self("tailbuck roster 1");
+    /// What a node's resets of connections are made with.
+    #[cfg(feature = "io")]
+    pub(crate) const RESET: Self = Self("tailbuck reset 1");
     pub(super) const X25519: Self = Self("tailbuck x25519 1");
     pub(super) const KEY_TEXT: Self = Self("tailbuck key text 1");
     pub(super) const FINGERPRINT: Self = Self("tailbuck fingerprint 1");

@@ -2,6 +2,7 @@
 
 use super::guard::Guard;
 use super::link::{Budget, Link};
+use super::reset;
 use super::tls::Identity;
 use super::{
     ALL_ASK_BYTES_MAX, Farewell, HANDSHAKE_MAX, HANDSHAKES_MAX, INCOMING_MAX, LinkError, PROTOCOL, Party,
@@ -79,7 +80,7 @@ impl Endpoint {
     fn open(address: SocketAddr, keys: &Keys, members: Arc<Members>, clock: Clock) -> Result<Self, LinkError> {
         let refuse = |source| LinkError::Socket { address, source };
         let socket = bind(address).map_err(refuse)?;
-        let socket = quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, Arc::new(TokioRuntime));
+        let socket = quinn::Endpoint::new(reset::config(keys), None, socket, Arc::new(TokioRuntime));
         let home = Arc::new(Home {
             identity: Identity::new(keys, Arc::clone(&members), clock),
             guard: Guard::new(Arc::clone(&members), clock),

@@ -10,6 +10,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -362,6 +363,56 @@ async fn a_node_has_only_so_many_connections() {
         links.push(soon(others.dial(address, NodeId(BUCK.into()))).await.expect("one more"));
     }
     assert!(soon(first.closed()).await.contains("replaced"));
+}
+
+/// Stands between a dialler and whoever is behind it just now.
+struct Between {
+    address: SocketAddr,
+    behind: tokio::sync::watch::Sender<SocketAddr>,
+    _task: JoinSet<()>,
+}
+
+impl Between {
+    async fn start(behind: SocketAddr) -> Self {
+        let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket");
+        let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket");
+        let address = front.local_addr().expect("it is bound");
+        let (behind, target) = tokio::sync::watch::channel(behind);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let (mut came, mut went) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+            let mut dialler = None;
+            loop {
+                tokio::select! {
+                    Ok((length, from)) = front.recv_from(&mut came) => {
+                        dialler = Some(from);
+                        let to = *target.borrow();
+                        let _ = back.send_to(&came[..length], to).await;
+                    }
+                    Ok((length, from)) = back.recv_from(&mut went) => {
+                        if let Some(dialler) = dialler.filter(|_| from == *target.borrow()) {
+                            let _ = front.send_to(&went[..length], dialler).await;
+                        }
+                    }
+                }
+            }
+        });
+        Self { address, behind, _task: task }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_killed_and_started_again_says_that_it_knows_no_old_connection() {
+    let known = members(everyone());
+    let (_killed, _arrivals, address) = listen(BUCK, &known);
+    let between = Between::start(address).await;
+    let tailer = dialler(TAILER, &known);
+    let link = soon(tailer.dial(between.address, NodeId(BUCK.into()))).await.expect("a link");
+    let (_again, _arrivals, address) = listen(BUCK, &known);
+    between.behind.send(address).expect("it stands");
+    let asked = soon(link.ask(vec![1; 100], ENOUGH)).await;
+    assert!(asked.is_err(), "nobody who knows it is there");
+    assert!(soon(link.closed()).await.contains("reset"));
 }
 
 #[tokio::test]
