@@ -5,7 +5,7 @@ mod support;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use support::fleet::Fleet;
+use support::fleet::{Fleet, NODES};
 use support::{Dir, wait_for};
 
 fn append(log: &Path, from: usize, to: usize) {
@@ -75,20 +75,23 @@ fn delete_sleds(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_host_that_is_not_heard_is_named_until_it_is() {
+fn a_host_that_is_cut_off_is_named_until_it_is_heard_again() {
     let dir = Dir::new("unheard");
     fs::create_dir_all(dir.join("logs")).expect("a folder");
     let log = dir.join("logs/app.log");
     append(&log, 0, 10);
-    let mut fleet = Fleet::start(&dir, &log.display().to_string(), "2s");
+    let mut fleet = Fleet::laid_out(&dir, &log.display().to_string(), "2s");
+    let cuts = fleet.cuts_of("host-1");
+    assert_eq!(cuts.len(), 4, "three bucks and a porter");
+    NODES.iter().for_each(|node| fleet.begin(node));
     fleet.wait_for_all("", 10);
-    fleet.stop("host-1");
+    cuts.iter().for_each(|cut| cut.set(true));
+    append(&log, 10, 20);
     wait_for("the host to be missed", || {
         let (events, said) = fleet.find("");
-        assert_eq!(events.len(), 10);
+        assert_eq!(events.len(), 10, "what was written behind the cut can't be known");
         said.contains("host-1").then_some(())
     });
-    fleet.begin("host-1");
-    append(&log, 10, 20);
+    cuts.iter().for_each(|cut| cut.set(false));
     fleet.wait_for_all("", 20);
 }

@@ -1,10 +1,15 @@
 //! A fleet of separate processes on loopback, laid out by `tailbuck init`.
 
+use super::cut::Cut;
 use super::{Dir, Running, run, tailbuck, text, wait_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::{TcpListener, UdpSocket};
+use std::fs;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
+
+/// In the order they are started.
+pub const NODES: [&str; 6] = ["buck-1", "buck-2", "buck-3", "porter-1", "web-1", "host-1"];
 
 pub struct Fleet {
     folder: PathBuf,
@@ -15,6 +20,13 @@ pub struct Fleet {
 impl Fleet {
     /// Three bucks, a tailer on `paths`, a porter and a web, all running.
     pub fn start(dir: &Dir, paths: &str, bucket: &str) -> Self {
+        let mut fleet = Self::laid_out(dir, paths, bucket);
+        NODES.iter().for_each(|node| fleet.begin(node));
+        fleet
+    }
+
+    /// The same, with none of them running yet.
+    pub fn laid_out(dir: &Dir, paths: &str, bucket: &str) -> Self {
         let folder = dir.join("fleet");
         let bucks: Vec<String> = (0..3).map(|_| free_udp()).collect();
         let (porter, web) = (free_udp(), free_tcp());
@@ -23,11 +35,7 @@ impl Fleet {
             .args(["init", "--bucks", &bucks.join(","), "--porters", &porter, "--web", &web])
             .args(["--tailers", "host-1", "--paths", paths, "--bucket", bucket, "--out", &out]));
         assert!(made.status.success(), "{}", text(&made.stderr));
-        let mut fleet = Self { folder, nodes: BTreeMap::new(), web: format!("http://{web}") };
-        for node in ["buck-1", "buck-2", "buck-3", "porter-1", "web-1", "host-1"] {
-            fleet.begin(node);
-        }
-        fleet
+        Self { folder, nodes: BTreeMap::new(), web: format!("http://{web}") }
     }
 
     pub fn begin(&mut self, node: &str) {
@@ -38,7 +46,7 @@ impl Fleet {
             Some("web") => &["web"],
             _ => &["tailer"],
         };
-        let words = [role, &["--config", &config]].concat();
+        let words = [role, &["--config", &config, "--log", "info"]].concat();
         let log = self.folder.join(format!("{node}.log"));
         self.nodes.insert(node.to_owned(), Running::start(&words, &log));
     }
@@ -49,6 +57,19 @@ impl Fleet {
 
     pub fn stop(&mut self, node: &str) {
         self.nodes.remove(node);
+    }
+
+    /// Puts a network that can be cut between this node and all others it dials; before it begins.
+    pub fn cuts_of(&self, node: &str) -> Vec<Cut> {
+        let path = self.folder.join(node).join("roster");
+        let mut roster = fs::read_to_string(&path).expect("every node has its own");
+        let others: Vec<SocketAddr> = addresses(&roster);
+        let cuts: Vec<Cut> = others.iter().map(|address| Cut::before(*address)).collect();
+        for (other, cut) in others.iter().zip(&cuts) {
+            roster = roster.replace(&other.to_string(), &cut.address.to_string());
+        }
+        fs::write(&path, roster).expect("room");
+        cuts
     }
 
     pub fn data_of(&self, node: &str) -> PathBuf {
@@ -86,6 +107,11 @@ impl Fleet {
             (events.len() == count && said.is_empty()).then_some(events)
         })
     }
+}
+
+/// Where a roster says that nodes listen.
+fn addresses(roster: &str) -> Vec<SocketAddr> {
+    roster.split_whitespace().filter_map(|word| word.rsplit('=').next()?.parse().ok()).collect()
 }
 
 /// A port nobody listens on right now.

@@ -8,6 +8,7 @@
     reason = "a test panics when it is red, says so, and measures its patience"
 )]
 
+pub mod cut;
 pub mod fleet;
 
 use std::fs;
@@ -108,6 +109,10 @@ impl Running {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
         wait_for("the program stops on SIGINT", || self.child.try_wait().expect("its own child")).code()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn log(&self) -> String {
