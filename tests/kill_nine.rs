@@ -1,13 +1,14 @@
 //! 200,000 lines in ten files with rotations going on, while the tailer, each buck and the porter are killed and
 //! started again: every line is found exactly once, byte for byte, in file order.
 
-#![allow(clippy::panic, reason = "a test panics when it is red")]
+#![allow(clippy::panic, clippy::print_stderr, reason = "a test panics when it is red, and tells what it drew")]
 
 mod support;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use support::fleet::Fleet;
@@ -16,8 +17,8 @@ use support::{Dir, wait_for};
 const FILES: usize = 10;
 const LINES: usize = 20_000;
 const ROTATE_EVERY: usize = 4_000;
-/// One node is killed each time this many lines were written.
-const KILL_EVERY: usize = 25_000;
+/// Kills; each after a drawn number of lines, on average so many that the last falls near the end.
+const KILLS: usize = 16;
 
 #[test]
 fn every_line_is_found_once_whoever_is_killed() {
@@ -25,16 +26,50 @@ fn every_line_is_found_once_whoever_is_killed() {
     let logs = dir.join("logs");
     fs::create_dir_all(&logs).expect("a folder for logs");
     let mut fleet = Fleet::start(&dir, &logs.join("*.log*").display().to_string(), "5s");
+    let mut kills = Kills::draw();
     write_all(&logs, |written| {
-        const VICTIMS: [&str; 5] = ["host-1", "buck-1", "buck-2", "buck-3", "porter-1"];
-        if written.is_multiple_of(KILL_EVERY) {
+        if let Some(victim) = kills.due(written) {
             // So that the kill hits a cluster at work: half of what was written has come through.
             wait_for("half of it to come through", || (fleet.count("") >= written / 2).then_some(()));
-            fleet.kill_and_restart(VICTIMS[written / KILL_EVERY % VICTIMS.len()]);
+            fleet.kill_and_restart(victim);
         }
     });
     let events = fleet.wait_for_all("", FILES * LINES);
     check_exact(&events);
+}
+
+/// Who is killed, and after how many lines: everyone in turn, at moments that are drawn.
+struct Kills {
+    draw: RandomState,
+    done: usize,
+    next: usize,
+}
+
+impl Kills {
+    fn draw() -> Self {
+        let mut kills = Self { draw: RandomState::new(), done: 0, next: 0 };
+        kills.set_next(0);
+        kills
+    }
+
+    fn set_next(&mut self, written: usize) {
+        let between = 2 * FILES * LINES / (KILLS + 1);
+        let drawn = usize::try_from(self.draw.hash_one(self.done) % between as u64).expect("a short wait");
+        self.next = written + 1 + drawn;
+    }
+
+    fn due(&mut self, written: usize) -> Option<&'static str> {
+        const VICTIMS: [&str; 5] = ["host-1", "buck-1", "buck-2", "buck-3", "porter-1"];
+        // Whatever was drawn, everyone is killed once.
+        let at_the_latest = FILES * LINES * (self.done + 1) / (VICTIMS.len() + 1);
+        if written < self.next.min(at_the_latest) || written == FILES * LINES {
+            return None;
+        }
+        self.done += 1;
+        self.set_next(written);
+        eprintln!("after {written} lines {} is killed", VICTIMS[self.done % VICTIMS.len()]);
+        Some(VICTIMS[self.done % VICTIMS.len()])
+    }
 }
 
 /// Writes round robin, so that all files grow at once, and says how many lines there are.

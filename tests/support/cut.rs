@@ -36,7 +36,7 @@ impl Cut {
                     *shared.dialler.lock().expect("no thread panics") = Some(from);
                     // A listener that is not there yet is like one that hears nothing.
                     let _ = back.send(bytes);
-                })
+                });
             }
         });
         thread::spawn({
@@ -45,7 +45,7 @@ impl Cut {
                 forward(&back, &shared, |bytes, _| {
                     let dialler = *shared.dialler.lock().expect("no thread panics");
                     let _ = dialler.map(|dialler| front.send_to(bytes, dialler));
-                })
+                });
             }
         });
         Self { address, shared }
