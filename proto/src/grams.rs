@@ -27,6 +27,14 @@ const DIGIT: u32 = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gram(pub u32);
 
+impl Gram {
+    /// A window of four bytes, because one of them is a digit.
+    #[must_use]
+    pub fn has_digit(self) -> bool {
+        self.0 >= FOUR
+    }
+}
+
 /// What a byte contributes: the folded byte, its class above that, and whether it is a digit.
 const BYTES: [u32; 256] = bytes();
 

@@ -6,7 +6,9 @@ use proto::ids::{Environment, NodeId, StreamId};
 use proto::limits::LINE_BYTES_MAX;
 use proto::time::{BucketId, BucketWidth, Timestamp};
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// One file, and of which format it is.
@@ -47,6 +49,13 @@ impl Corpus {
         self.files.iter().map(|file| file.bytes.len()).sum()
     }
 
+    /// Of all files' bytes, one file after another in the order of their paths.
+    fn sha256(&self) -> String {
+        let whole: Vec<u8> = self.files.iter().flat_map(|file| file.bytes.iter().copied()).collect();
+        let sum = String::from_utf8_lossy(&through("sha256sum", &[], &whole)).into_owned();
+        sum.split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// Each file's events; a stream each, a host for every four.
     pub fn events(&self) -> Vec<OwnedEvent> {
         let mut events = Vec::new();
@@ -60,8 +69,30 @@ impl Corpus {
 impl fmt::Display for Corpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.made_up { "made up" } else { "from TAILBUCK_CORPUS" };
-        write!(f, "{} files, {:.1} MB, {kind}", self.files.len(), self.bytes() as f64 / 1e6)
+        write!(f, "{} files, {:.1} MB, {kind}, sha256 {}", self.files.len(), self.bytes() as f64 / 1e6, self.sha256())
     }
+}
+
+/// Which commit is measured, and whether something in the tree is not in it.
+pub fn commit() -> String {
+    let here = ["-C", env!("CARGO_MANIFEST_DIR")];
+    let git = |args: &[&str]| {
+        let args: Vec<&str> = here.iter().chain(args).copied().collect();
+        String::from_utf8_lossy(&through("git", &args, b"")).trim().to_owned()
+    };
+    let changed = if git(&["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { " and changes" };
+    git(&["rev-parse", "--short", "HEAD"]) + changed
+}
+
+/// What a program makes of its input; nothing when there is no such program.
+pub fn through(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let child = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut child) = child else { return Vec::new() };
+    let mut stdin = child.stdin.take().expect("it was piped");
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().map_or(Vec::new(), |output| output.stdout)
+    })
 }
 
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {

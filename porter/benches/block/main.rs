@@ -19,10 +19,13 @@ use corpus::Corpus;
 fn main() {
     let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-')).unwrap_or_default();
     let corpus = Corpus::load();
-    println!("{corpus}");
+    println!("{corpus}, commit {}", corpus::commit());
     println!("target | figure | |");
     if only.is_empty() || only == "ratios" {
         ratios::run(&corpus);
+    }
+    if only == "whole" {
+        ratios::whole(&corpus);
     }
     if only.is_empty() || only == "speed" {
         speed::run(&corpus);

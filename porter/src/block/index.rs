@@ -385,6 +385,25 @@ pub fn find_in_leaf(
     }
 }
 
+/// Names every key of a leaf, how many pages it is on and how many bytes it takes.
+pub fn each_key(first: u32, bytes: &[u8], mut visit: impl FnMut(Gram, u32, usize)) -> Result<(), BadField> {
+    let mut fields = Fields::new(bytes);
+    let count = fields.count(bytes.len())?;
+    let mut keys = vec![(first, 0)];
+    for _ in 1..count {
+        let before = fields.at();
+        let key = keys.last().map_or(0, |(key, _)| *key).saturating_add(fields.varint_u32()?);
+        keys.push((key, fields.at() - before));
+    }
+    for (key, cost) in keys.into_iter().take(count) {
+        let before = fields.at();
+        let head = fields.varint_u32()?;
+        let (pages, length) = if head & 1 == 0 { (1, 0) } else { (head >> 1, fields.count(bytes.len())?) };
+        visit(Gram(key), pages, cost + fields.at() - before + length);
+    }
+    Ok(())
+}
+
 /// Which of a leaf's keys, by their rank, are from `from` to `to`.
 fn wanted_keys(
     fields: &mut Fields<'_>,

@@ -46,6 +46,7 @@ pub mod name;
 pub mod numbers;
 pub mod opened;
 pub mod page;
+pub mod parts;
 pub mod postings;
 pub mod search;
 pub mod template;
