@@ -5,7 +5,8 @@
 //! packets are narrow; when they are many, the last of them are given up and the answer ends before them, saying
 //! that there is more: the asker goes on from its last row.
 //!
-//! The same event from two packets leaves once.
+//! The same event from two packets leaves once. A line whose pieces lie in several packets is judged piece by piece,
+//! for the rest may be on another buck: the answer then says that a match across a cut would not be seen.
 
 mod counts;
 pub(crate) mod sources;
@@ -17,10 +18,11 @@ use crate::opened::{Opened, Opener};
 use crate::plan::{Plan, Planned, Question, Rank};
 use bytes::Bytes;
 use counts::Counting;
-use proto::event::Event;
+use proto::event::{Event, Flags};
 use proto::ids::PacketId;
 use proto::message::{Counts, End, Heard, Part, Progress, Row, Want};
 use sources::SourceList;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use waiting::Waiting;
 
@@ -62,6 +64,8 @@ pub struct Scan {
     filters: Vec<(PacketId, Filter)>,
     heard: Vec<Heard>,
     trouble: Trouble,
+    /// Lines that were judged by a piece of them.
+    cut_lines: u64,
     state: State,
 }
 
@@ -107,6 +111,7 @@ impl Scan {
             filters: Vec::new(),
             heard,
             trouble: Trouble::default(),
+            cut_lines: 0,
             state: State::Going,
         }
     }
@@ -196,13 +201,18 @@ impl Scan {
         self.make_filter(packet, opened);
         let of_sources: Vec<_> = opened.sources.iter().map(|source| self.question.query.of_source(source)).collect();
         let question = self.question.clone();
+        let cut_lines = Cell::new(0);
+        let judge = |event: &Event<'_>| {
+            cut_lines.set(cut_lines.get() + u64::from(event.flags.has(Flags::CONTINUES)));
+            question.query.matches(event)
+        };
         let fits = |index: usize, event: &Event<'_>| {
             event.time >= question.from
                 && event.time < question.to
-                && of_sources.get(index).copied().flatten().unwrap_or_else(|| question.query.matches(event))
+                && of_sources.get(index).copied().flatten().unwrap_or_else(|| judge(event))
         };
         match question.want {
-            Want::Rows { .. } => self.gather_rows(opened, fits),
+            Want::Rows { .. } => self.gather_rows(opened, fits)?,
             Want::Counts { step_nanos } => {
                 let mut counting = Counting::new(step_nanos);
                 opened.for_each(|index, event| {
@@ -211,9 +221,10 @@ impl Scan {
                     }
                 })?;
                 self.add_counts(counting.finish(packet.id.clone()));
-                Ok(())
             }
         }
+        self.cut_lines += cut_lines.get();
+        Ok(())
     }
 
     fn gather_rows(
@@ -305,6 +316,10 @@ impl Scan {
         self.flush_rows();
         if !self.counts.is_empty() {
             self.out.push_back(Part::Counts(std::mem::take(&mut self.counts)));
+        }
+        if self.cut_lines > 0 {
+            let sentence = "a long line lies in several packets: a match across a cut is not seen before it is ported";
+            self.trouble.say(format!("{} times {sentence}", self.cut_lines));
         }
         let exhausted = self.packets.is_empty() && self.waiting.is_empty() && !self.waiting.gave_up();
         let end = End {

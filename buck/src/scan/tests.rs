@@ -206,6 +206,20 @@ fn a_needle_across_the_cut_of_a_long_line_is_found() {
 }
 
 #[test]
+fn a_long_line_in_two_packets_is_not_passed_over_in_silence() {
+    let packet = |seq, bytes: &[u8], flags| {
+        let mut maker = PacketMaker::new(1, seq);
+        maker.push("a", NewEvent { time: Timestamp(5), ..event_of(bytes, flags) });
+        maker.finish()
+    };
+    let lying = Lying::new(vec![packet(0, b"its first part: nee", Flags::CONTINUES), packet(1, b"dle", Flags::NONE)]);
+    let trouble = |query: &str| rows_of(lying.ask(&question(query, SearchOrder::Newest, 10)).0).1.trouble;
+    assert!(trouble("first").concat().contains("across a cut"), "{:?}", trouble("first"));
+    assert!(trouble("-needle").concat().contains("across a cut"));
+    assert_eq!(trouble("level:none OR app:*"), Vec::<String>::new(), "where the text does not matter");
+}
+
+#[test]
 fn filters_made_on_the_way_spare_the_next_scan_its_reads() {
     let contents: Vec<Content> = (0..10).map(|n| (1, vec![(0, n + 2, format!("word{n} and more"))])).collect();
     let mut lying = Lying::new(packets(&contents));
