@@ -30,9 +30,11 @@
 //! encrypt and sign; `hash` is the only one that names the one that hashes. Who may do what is for `roster`.
 
 mod hash;
+mod key_text;
 mod public;
 
 pub use hash::{Domain, FileBirth, Hash, hash128, hash256, stream_id};
+pub use key_text::{KEY_TEXT_BYTES_MAX, key_text, parse_key_text};
 pub use public::{NotAKey, PublicKey};
 
 use crate::ids::NodeId;

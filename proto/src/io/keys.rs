@@ -1,27 +1,15 @@
-//! A node's key file: made once, never overwritten, readable by its owner alone.
-//!
-//! ```text
-//! tailbuck key 1
-//! id 1122334455667788
-//! seed 64 digits of lower-case hex
-//! ```
-//!
-//! The id is drawn together with the first seed. A node that changes its key writes a new file with the old id.
+//! A node's key file on disk: made once, never overwritten, readable by its owner alone. What is in it is drawn in
+//! `seal/key_text`.
 
 use crate::ids::NodeId;
 use crate::io::dir::sync_folder_of;
-use crate::seal::{Keys, Seed};
+use crate::seal::{KEY_TEXT_BYTES_MAX, Keys, Seed, key_text, parse_key_text};
 use rand::CryptoRng;
 use std::fs::{File, OpenOptions, remove_file};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
-
-const FIRST_LINE: &str = "tailbuck key 1";
-
-/// A key file's bytes; whatever is larger is none.
-const FILE_BYTES_MAX: u64 = 1024;
 
 /// Who this node is, and the keys that prove it.
 #[derive(Debug)]
@@ -51,7 +39,7 @@ impl NodeKeys {
             let path = path.to_owned();
             if source.kind() == io::ErrorKind::AlreadyExists { KeysError::Exists(path) } else { wrong(path, source) }
         })?;
-        let written = file.write_all(text(id, &seed).as_bytes()).and_then(|()| file.sync_all());
+        let written = file.write_all(key_text(id, &seed).as_bytes()).and_then(|()| file.sync_all());
         if let Err(source) = written.and_then(|()| sync_folder_of(path)) {
             // It is ours and it is not whole; whoever tries again should not find it.
             let _ = remove_file(path);
@@ -67,59 +55,15 @@ impl NodeKeys {
         if mode & 0o077 != 0 {
             return Err(KeysError::Open { path: path.to_owned() });
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_BYTES_MAX).unwrap_or(0)));
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(refuse)?;
-        let (id, seed) = parse(&bytes).map_err(|why| KeysError::NotAKey { path: path.to_owned(), why })?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_TEXT_BYTES_MAX));
+        file.take(KEY_TEXT_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(refuse)?;
+        let (id, seed) = parse_key_text(&bytes).map_err(|why| KeysError::NotAKey { path: path.to_owned(), why })?;
         Ok(Self { id, keys: Keys::from_seed(&seed) })
     }
 }
 
 fn wrong(path: PathBuf, source: io::Error) -> KeysError {
     KeysError::File { path, source }
-}
-
-fn text(id: NodeId, seed: &Seed) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(256));
-    text.push_str(&format!("{FIRST_LINE}\nid {id}\nseed "));
-    for byte in seed.bytes() {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(half.into(), 16).expect("half a byte is a digit"));
-        }
-    }
-    text.push('\n');
-    text
-}
-
-fn parse(bytes: &[u8]) -> Result<(NodeId, Seed), &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
-    let mut lines = text.split('\n');
-    if lines.next() != Some(FIRST_LINE) {
-        return Err("its first line is not \"tailbuck key 1\"");
-    }
-    let id = lines.next().and_then(|line| line.strip_prefix("id ")?.parse().ok()).ok_or("its second line is no id")?;
-    let seed = lines.next().and_then(|line| hex(line.strip_prefix("seed ")?)).ok_or("its third line is no seed")?;
-    if lines.eq([""]) { Ok((id, seed)) } else { Err("it does not end after its third line") }
-}
-
-fn hex(digits: &str) -> Option<Seed> {
-    let mut seed = Zeroizing::new([0; 32]);
-    let pairs = digits.as_bytes().chunks_exact(2);
-    if pairs.len() != seed.len() || digits.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in seed.iter_mut().zip(pairs) {
-        let [high, low] = [pair.first()?, pair.get(1)?].map(|digit| digit_value(*digit));
-        *byte = high? << 4 | low?;
-    }
-    Some(Seed::from_bytes(*seed))
-}
-
-fn digit_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What is fuzzed: every reader of bytes that come from a disk, the network or a person.
 
+mod shelf;
+mod texts;
+
 use proto::bucket::{BucketHead, Records};
 use proto::closed::Closed;
 use proto::codec::{decode_answer, decode_ask, encode_answer, encode_ask};
@@ -21,13 +24,14 @@ pub fn all() -> Vec<Target> {
     let packet = include_bytes!("../../../../proto/src/testdata/packet-1.tbp").to_vec();
     let closed = include_bytes!("../../../../proto/src/testdata/closed-1.tbc").to_vec();
     let bucket = include_bytes!("../../../../proto/src/testdata/bucket-1.tbb").to_vec();
-    vec![
+    let records = vec![
         Target { name: "packet", seeds: vec![packet.clone()], run: packet_bytes },
         Target { name: "packet-content", seeds: vec![packet], run: packet_content },
         Target { name: "closed", seeds: vec![closed], run: closed_bytes },
         Target { name: "bucket", seeds: vec![bucket], run: bucket_bytes },
         Target { name: "message", seeds: messages(), run: message_bytes },
-    ]
+    ];
+    [records, shelf::all(), texts::all()].into_iter().flatten().collect()
 }
 
 fn messages() -> Vec<Vec<u8>> {
