@@ -24,6 +24,7 @@ mod disks;
 mod index;
 mod keep;
 mod pending;
+mod rate;
 
 pub mod filter;
 pub mod opened;

@@ -33,6 +33,7 @@ use crate::index::Index;
 use crate::keep::deletable;
 use crate::pending::{Coming, Pending};
 use crate::place::{DiskId, ExchangeId};
+use crate::rate::Rates;
 use counters::Counters;
 use proto::ids::{Environment, NodeId, PacketId};
 use proto::message::{Answer, PutOutcome, Receipt};
@@ -64,6 +65,7 @@ pub struct Machine {
     disks: Disks,
     index: Index,
     pending: Pending,
+    rates: Rates,
     /// Disks whose old files have not been synced since the start.
     recovering: BTreeSet<DiskId>,
     heard: BTreeMap<(NodeId, Environment), HeardAt>,
@@ -93,6 +95,7 @@ impl Machine {
             disks: Disks::new(disks, seed),
             index: Index::default(),
             pending: Pending::default(),
+            rates: Rates::default(),
             recovering: (0..disks).map(DiskId).collect(),
             heard: BTreeMap::new(),
             jobs: BTreeMap::new(),

@@ -14,7 +14,7 @@
 //! | `env=` a,b or * | tailer, web, reader, admin | environments it may write or read; without it, `main` alone |
 //! | `host=` a,b | tailer | host names its events bear; without it, any that no other line lists |
 //! | `from=` a network, … | all | the only addresses it may come from |
-//! | `rate=` 5MB/s | tailer | how much it may send |
+//! | `rate=` 5MB/s | tailer | how much each buck takes of it; more waits at the tailer |
 //! | `expires=` date | all | its key is refused from the beginning of that day, UTC |
 //! | `web=` origin | web, buck | where browsers find it; a buck with this may do what a web may |
 //! | `retiring` | buck | is asked, but given nothing new |

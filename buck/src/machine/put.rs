@@ -66,6 +66,7 @@ impl Machine {
             return Ok(());
         }
         self.check_room(&content, bytes.len())?;
+        self.check_rate(now, peer, bytes.len())?;
         let disk = self.disks.choose(&self.rules, bytes.len() as u64).ok_or(PutOutcome::Full)?;
         if let Content::Packet(head) = &content {
             self.actions.push_back(Action::Publish { id: head.id.clone(), events: head.events, bytes: bytes.clone() });
@@ -171,6 +172,12 @@ impl Machine {
             Content::Closing(closed) => !self.index.has_room_for_closing(closed),
         };
         if much || many { Err(PutOutcome::Busy) } else { Ok(()) }
+    }
+
+    /// What is over a tailer's rate waits where it is.
+    fn check_rate(&mut self, now: Now, peer: NodeId, bytes: usize) -> Result<(), PutOutcome> {
+        let rate = self.roster.by_id(peer).and_then(|peer| peer.bytes_per_second);
+        if self.rates.take(now.mono, peer, rate, bytes) { Ok(()) } else { Err(PutOutcome::Busy) }
     }
 
     /// A record found at the start, in the file of this disk, environment and bucket. One that belongs elsewhere,

@@ -9,7 +9,9 @@ use proto::message::{
     Answer, Ask, Part, PutOutcome, Receipt, Refusal, SearchAsk, SearchOrder, SeqRange, ShardVersion, Want,
 };
 use proto::packet::TimeSpan;
+use proto::roster::Roster;
 use proto::time::{BucketId, Timestamp};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -202,18 +204,11 @@ fn when_every_disk_failed_the_tailer_is_told_to_go_elsewhere() {
 #[test]
 fn too_much_at_once_is_busy() {
     let mut buck = manual(1);
-    let mut noise = 7u64;
     let mut outcomes = Vec::new();
     for seq in 0..120 {
         let mut maker = PacketMaker::new(TAILER.0, seq);
-        for _ in 0..4 {
-            let line: Vec<u8> = std::iter::repeat_with(|| {
-                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (noise >> 33) as u8
-            })
-            .take(60_000)
-            .collect();
-            maker.line("a", &line);
+        for piece in 0..4 {
+            maker.line("a", &noise(4 * seq + piece, 60_000));
         }
         let exchange = buck.put(TAILER, maker.finish());
         outcomes.push(buck.outcome(exchange));
@@ -221,6 +216,36 @@ fn too_much_at_once_is_busy() {
     assert!(outcomes.contains(&Some(PutOutcome::Busy)));
     let other = buck.put(OTHER, PacketMaker::with(packet_id(OTHER, 0), "db1").line("a", b"x").finish());
     assert_eq!(buck.outcome(other), None, "another tailer is not held up by this one");
+}
+
+#[test]
+fn what_is_over_a_tailers_rate_waits_there() {
+    let mut buck = Buck::new(Rules::default(), 1);
+    let peers: String = roster().peers().iter().map(|peer| format!("{peer}\n")).collect();
+    let slow = peers.replacen(&format!("id={TAILER}"), &format!("id={TAILER} rate=1kB/s"), 1);
+    buck.machine.on_roster(Arc::new(Roster::parse(slow.as_bytes()).expect("a good roster")));
+    let mut refused = 0;
+    for seq in 0..200 {
+        let exchange = buck.put(TAILER, PacketMaker::new(TAILER.0, seq).line("a", &noise(seq, 60_000)).finish());
+        buck.pass(Duration::from_millis(5));
+        refused += usize::from(buck.outcome(exchange) == Some(PutOutcome::Busy));
+    }
+    // Four megabytes may come at once, and one second brings a kilobyte.
+    assert!((125..=135).contains(&refused), "{refused} of 200");
+    let other = buck.put(OTHER, PacketMaker::with(packet_id(OTHER, 0), "db1").line("a", b"x").finish());
+    buck.pass(Duration::from_millis(5));
+    assert_eq!(buck.outcome(other), kept());
+}
+
+/// A line that nothing can be squeezed out of.
+fn noise(seed: u32, bytes: usize) -> Vec<u8> {
+    let mut state = u64::from(seed) + 7;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    })
+    .take(bytes)
+    .collect()
 }
 
 #[test]

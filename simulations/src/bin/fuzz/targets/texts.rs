@@ -28,7 +28,7 @@ pub fn all() -> Vec<Target> {
 fn roster() -> Vec<u8> {
     let key = |who| Keys::from_seed(&Seed::from_bytes([who; 32])).public();
     format!(
-        "# who\nbuck {} id=0000000000000001 addr=127.0.0.1:4100 domain=rack-1\ntailer {} id=0000000000000002 env=prod,test host=web-1 \n",
+        "# who\nbuck {} id=0000000000000001 addr=127.0.0.1:4100 domain=rack-1\ntailer {} id=0000000000000002 env=prod,test host=web-1 rate=5MB/s\n",
         key(1),
         key(2)
     )
