@@ -7,14 +7,15 @@ mod known;
 
 use crate::block::{BlockError, Opened, Ranges};
 use crate::build::{names_in, ranges_of};
-use crate::dedup::{Cover, Earlier};
+use crate::dedup::{Cover, Earlier, merge};
 use crate::machine::StreamRange;
 use crate::manifest::{Block, Manifest};
 use crate::names::{BlockAt, Object, ShardAt, parse_path};
 use crate::objects::{Shelf, ShelfError};
+use crate::places::{Double, Pair, Places, in_both};
 use crate::standing::Standing;
 use known::KnownStreams;
-use proto::ids::{Environment, NodeId, StreamId};
+use proto::ids::{Environment, EventId, NodeId, StreamId};
 use proto::message::{Known, Receipt, Shard, ShardVersion};
 use proto::query::TimeRange;
 use proto::time::{BucketId, BucketWidth, Timestamp};
@@ -35,9 +36,11 @@ pub struct Catalog {
 #[derive(Debug, Default)]
 struct Inner {
     standing: Standing,
-    /// Blocks taken in, and those that could not be read.
-    blocks: BTreeSet<BlockAt>,
-    cover: BTreeMap<Environment, Cover<BlockAt>>,
+    places: Places,
+    /// Blocks that stand and could not be fetched yet; what they hold is not known.
+    unread: BTreeSet<BlockAt>,
+    /// Found by a refresh and not asked for yet. No more than stands.
+    news: Vec<Arc<Manifest>>,
     known: KnownStreams,
     opened: BTreeMap<BlockAt, (u64, Arc<Opened>)>,
     opened_bytes: u64,
@@ -53,6 +56,19 @@ pub enum CatalogError {
     Block { path: String, source: BlockError },
     #[error("{0} is gone")]
     Gone(String),
+}
+
+impl CatalogError {
+    /// Another time it may go better. What is damaged stays so, and what is gone does.
+    fn may_pass(&self, shelf: &Shelf) -> bool {
+        match self {
+            Self::Shelf(_) => true,
+            Self::Block { path, source: BlockError::Unread { .. } } => {
+                !matches!(shelf.suffix(path, 1), Err(ShelfError::Absent(_)))
+            }
+            Self::Block { .. } | Self::Gone(_) => false,
+        }
+    }
 }
 
 /// A block's bytes where they lie.
@@ -97,7 +113,14 @@ impl Catalog {
             new.extend(self.newest_readable(&at, version, known(&at))?);
         }
         new.iter().for_each(|manifest| self.add(manifest));
+        self.write().news.extend(new.iter().cloned());
         Ok(new)
+    }
+
+    /// What refreshes have found since this was last asked, whatever they were for.
+    #[must_use]
+    pub fn take_news(&self) -> Vec<Arc<Manifest>> {
+        std::mem::take(&mut self.write().news)
     }
 
     /// A damaged manifest is passed over for the one before it, down to the one that is known.
@@ -135,8 +158,9 @@ impl Catalog {
             (blocks_of(manifest), before)
         };
         for block in &blocks {
-            if !self.read().blocks.contains(block) {
-                self.take_in(block);
+            if !self.read().places.holds(block) {
+                // What fails is remembered, and tried again before anything is built upon it.
+                let _ = self.take_in(block);
             }
         }
         let mut inner = self.write();
@@ -144,24 +168,39 @@ impl Catalog {
         if inner.standing.insert(manifest.clone()) {
             inner.known.closings(manifest);
             for gone in before.iter().filter(|block| !blocks.contains(block)) {
-                inner.blocks.remove(gone);
-                inner.cover.entry(gone.at.environment.clone()).or_default().remove(gone);
+                inner.places.remove(gone);
+                inner.unread.remove(gone);
             }
         }
     }
 
-    fn take_in(&self, block: &BlockAt) {
-        match self.open(block) {
+    fn take_in(&self, block: &BlockAt) -> Result<(), CatalogError> {
+        let opened = self.open(block);
+        if let Err(why) = &opened {
+            self.note(&block.path(), &why.to_string());
+        }
+        let passes = opened.as_ref().is_err_and(|why| why.may_pass(&self.shelf));
+        let mut inner = self.write();
+        let inner = &mut *inner;
+        match opened {
             Ok(opened) => {
-                let mut inner = self.write();
-                let inner = &mut *inner;
-                inner.blocks.insert(block.clone());
-                let cover = inner.cover.entry(block.at.environment.clone()).or_default();
-                ranges_of(&opened).into_iter().for_each(|range| cover.add(range, block));
+                inner.unread.remove(block);
+                inner.places.add(block, &merge(ranges_of(&opened)));
                 inner.known.block(block, &opened);
             }
-            Err(why) => self.note(&block.path(), &why.to_string()),
+            Err(why) if passes => {
+                inner.unread.insert(block.clone());
+                return Err(why);
+            }
+            Err(_) => drop(inner.unread.remove(block)),
         }
+        Ok(())
+    }
+
+    /// Fetches what could not be fetched before: a block nobody can read now is not known to hold nothing.
+    fn take_in_unread(&self) -> Result<(), CatalogError> {
+        let unread: Vec<BlockAt> = self.read().unread.iter().cloned().collect();
+        unread.iter().try_for_each(|block| self.take_in(block))
     }
 
     /// A block's directory, from memory or the shelf.
@@ -193,10 +232,8 @@ impl Catalog {
         streams: &[StreamRange],
         also: &[BlockAt],
     ) -> Result<Earlier, CatalogError> {
-        let mut places = {
-            let inner = self.read();
-            inner.cover.get(environment).map(|cover| cover.overlapping(streams)).unwrap_or_default()
-        };
+        self.take_in_unread()?;
+        let mut places = self.read().places.overlapping(environment, streams);
         let mut extra = Cover::default();
         for block in also {
             ranges_of(&*self.open(block)?).into_iter().for_each(|range| extra.add(range, block));
@@ -212,6 +249,54 @@ impl Catalog {
         Ok(Earlier::of(names))
     }
 
+    /// Which blocks have events that stand in lower ones. Blocks that were not compared yet are read for it.
+    pub fn doubles(&self) -> Result<Vec<Double>, CatalogError> {
+        self.take_in_unread()?;
+        while let Some(pair) = self.next_doubt() {
+            let both = match self.in_both(&pair) {
+                // What can't be read for good has nothing that could be told apart.
+                Err(why) if !why.may_pass(&self.shelf) => Vec::new(),
+                both => both?,
+            };
+            self.write().places.compared(&pair, both);
+        }
+        Ok(self.read().places.doubles())
+    }
+
+    fn next_doubt(&self) -> Option<Pair> {
+        self.read().places.doubt().cloned()
+    }
+
+    fn in_both(&self, pair: &Pair) -> Result<Vec<EventId>, CatalogError> {
+        let (one, other) = (self.open(&pair.stays)?, self.open(&pair.yields)?);
+        let mut cover = Cover::default();
+        ranges_of(&one).into_iter().for_each(|range| cover.add(range, &()));
+        let ranges = cover.overlapping(&ranges_of(&other)).remove(&()).unwrap_or_default();
+        let names = |block: &BlockAt, opened: &Opened| {
+            let bytes = self.bytes_of(block);
+            names_in(opened, &bytes, &ranges).map_err(|source| CatalogError::Block { path: bytes.path, source })
+        };
+        Ok(in_both(names(&pair.stays, &one)?, names(&pair.yields, &other)?))
+    }
+
+    /// What blocks of a search have that others of them have too. Blocks nobody has compared yet are read for it.
+    #[must_use]
+    pub fn told_apart(&self, blocks: &[(BlockAt, Block)]) -> BTreeMap<BlockAt, Earlier> {
+        if self.read().places.are_clear() {
+            return BTreeMap::new();
+        }
+        let blocks: BTreeSet<BlockAt> = blocks.iter().map(|(at, _)| at.clone()).collect();
+        let doubts = self.read().places.doubts_among(&blocks);
+        for pair in doubts {
+            // What can't be read is named by the search itself.
+            if let Ok(both) = self.in_both(&pair) {
+                self.write().places.compared(&pair, both);
+            }
+        }
+        let doubles = self.read().places.doubles_among(&blocks);
+        doubles.into_iter().map(|double| (double.block, double.stands)).collect()
+    }
+
     /// Every block that has something of a stream, in the order of where.
     #[must_use]
     pub fn blocks_of_stream(
@@ -221,8 +306,7 @@ impl Catalog {
         stream: StreamId,
     ) -> Vec<(u64, u64, BlockAt)> {
         let all = [StreamRange { tailer, stream, from: 0, to: u64::MAX }];
-        let inner = self.read();
-        let found = inner.cover.get(environment).map(|cover| cover.overlapping(&all)).unwrap_or_default();
+        let found = self.read().places.overlapping(environment, &all);
         let parts = found.into_iter().flat_map(|(block, ranges)| {
             ranges.into_iter().map(move |range| (range.from, range.to, block.clone())).collect::<Vec<_>>()
         });

@@ -30,12 +30,22 @@ pub fn packets(
     records: Vec<Vec<u8>>,
     roster: &Roster,
 ) -> Vec<(PacketId, Result<CheckedPacket, BadCopy>)> {
+    packets_by(asked, records, |tailer, record| is_signed(roster, tailer, record))
+}
+
+/// [`packets`], for who has another way to tell whose a signature is.
+#[must_use]
+pub fn packets_by(
+    asked: &[PacketId],
+    records: Vec<Vec<u8>>,
+    is_signed: impl Fn(NodeId, &Record<'_>) -> bool,
+) -> Vec<(PacketId, Result<CheckedPacket, BadCopy>)> {
     let wanted: BTreeSet<&PacketId> = asked.iter().collect();
     let mut came = BTreeSet::new();
     let mut checked = Vec::with_capacity(asked.len());
     let mut bad = Vec::new();
     for bytes in records {
-        match packet(&bytes, roster) {
+        match packet(&bytes, &is_signed) {
             Ok((id, packet)) if wanted.contains(&id) && came.insert(id.clone()) => checked.push((id, Ok(packet))),
             Ok(_) => bad.push(BadCopy::Another),
             Err((Some(id), why)) if wanted.contains(&id) && came.insert(id.clone()) => checked.push((id, Err(why))),
@@ -48,10 +58,13 @@ pub fn packets(
     checked
 }
 
-fn packet(bytes: &[u8], roster: &Roster) -> Result<(PacketId, CheckedPacket), (Option<PacketId>, BadCopy)> {
+fn packet(
+    bytes: &[u8],
+    is_signed: impl Fn(NodeId, &Record<'_>) -> bool,
+) -> Result<(PacketId, CheckedPacket), (Option<PacketId>, BadCopy)> {
     let packet = Packet::parse(bytes).map_err(|why| (None, BadCopy::Damaged(why.to_string())))?;
     let id = packet.head.id.clone();
-    if !is_signed(roster, id.tailer, &packet.record) {
+    if !is_signed(id.tailer, &packet.record) {
         return Err((Some(id), BadCopy::Signature));
     }
     let events = usize::try_from(packet.head.events).unwrap_or(usize::MAX);
@@ -73,11 +86,17 @@ fn kept_ranges(head: &PacketHead) -> Vec<StreamRange> {
 /// A page of an inventory, without the closings nobody signed.
 #[must_use]
 pub fn inventory(page: Inventory, roster: &Roster) -> CheckedInventory {
+    inventory_by(page, |tailer, record| is_signed(roster, tailer, record))
+}
+
+/// [`inventory`], for who has another way to tell whose a signature is.
+#[must_use]
+pub fn inventory_by(page: Inventory, is_signed: impl Fn(NodeId, &Record<'_>) -> bool) -> CheckedInventory {
     let mut checked =
         CheckedInventory { items: page.items, closed: page.closed, more: page.more, ..CheckedInventory::default() };
     for bytes in page.closings {
         match Closed::parse(&bytes) {
-            Ok((closed, record)) if is_signed(roster, closed.tailer, &record) => checked.closings.push(closed),
+            Ok((closed, record)) if is_signed(closed.tailer, &record) => checked.closings.push(closed),
             _ => checked.bad_closings += 1,
         }
     }

@@ -55,11 +55,23 @@ impl Earlier {
 /// Which parts of which streams some blocks hold. `B` says which block.
 #[derive(Clone, Debug)]
 pub struct Cover<B> {
-    streams: BTreeMap<(NodeId, StreamId), Vec<Part<B>>>,
+    streams: BTreeMap<(NodeId, StreamId), Held<B>>,
 }
 
-/// From, to, and the block that holds it.
-type Part<B> = (u64, u64, B);
+/// What is held of one stream. Parts seldom overlap, so those that reach into a range begin not far before it: as
+/// far as the longest part is long.
+#[derive(Clone, Debug)]
+struct Held<B> {
+    /// By where they begin: their ends, and the block that holds them.
+    parts: BTreeMap<u64, Vec<(u64, B)>>,
+    longest: u64,
+}
+
+impl<B> Default for Held<B> {
+    fn default() -> Self {
+        Self { parts: BTreeMap::new(), longest: 0 }
+    }
+}
 
 impl<B> Default for Cover<B> {
     fn default() -> Self {
@@ -67,14 +79,36 @@ impl<B> Default for Cover<B> {
     }
 }
 
+impl<B: Clone + Ord> Held<B> {
+    fn add(&mut self, from: u64, to: u64, block: &B) {
+        let before = self.parts.range_mut(..from).next_back();
+        let neighbour = before.and_then(|(first, parts)| {
+            let part = parts.iter_mut().find(|(end, of)| *end == from && of == block)?;
+            part.0 = to;
+            Some(*first)
+        });
+        if neighbour.is_none() {
+            self.parts.entry(from).or_default().push((to, block.clone()));
+        }
+        self.longest = self.longest.max(to.saturating_sub(neighbour.unwrap_or(from)));
+    }
+
+    fn overlapping(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, &B)> {
+        let near = if from < to { from.saturating_sub(self.longest)..to } else { 0..0 };
+        let parts = self.parts.range(near).flat_map(|(first, parts)| parts.iter().map(|(end, of)| (*first, *end, of)));
+        parts.filter(move |(_, end, _)| from < *end)
+    }
+
+    fn remove(&mut self, block: &B) {
+        self.parts.values_mut().for_each(|parts| parts.retain(|(_, of)| of != block));
+        self.parts.retain(|_, parts| !parts.is_empty());
+    }
+}
+
 impl<B: Clone + Ord> Cover<B> {
     /// Says that a block holds events of this range. Neighbours in one block become one.
     pub fn add(&mut self, range: StreamRange, block: &B) {
-        let held = self.streams.entry((range.tailer, range.stream)).or_default();
-        match held.last_mut() {
-            Some((_, to, last)) if *to == range.from && last == block => *to = range.to,
-            _ => held.push((range.from, range.to, block.clone())),
-        }
+        self.streams.entry((range.tailer, range.stream)).or_default().add(range.from, range.to, block);
     }
 
     /// The blocks that hold something of these ranges, and what of them: each block once, ranges in order.
@@ -82,9 +116,9 @@ impl<B: Clone + Ord> Cover<B> {
     pub fn overlapping(&self, ranges: &[StreamRange]) -> BTreeMap<B, Vec<StreamRange>> {
         let mut found: BTreeMap<B, Vec<StreamRange>> = BTreeMap::new();
         for range in ranges {
-            let held = self.streams.get(&(range.tailer, range.stream)).map_or(&[][..], Vec::as_slice);
-            for (from, to, block) in held.iter().filter(|(from, to, _)| *from < range.to && range.from < *to) {
-                let part = StreamRange { from: range.from.max(*from), to: range.to.min(*to), ..*range };
+            let Some(held) = self.streams.get(&(range.tailer, range.stream)) else { continue };
+            for (from, to, block) in held.overlapping(range.from, range.to) {
+                let part = StreamRange { from: range.from.max(from), to: range.to.min(to), ..*range };
                 found.entry(block.clone()).or_default().push(part);
             }
         }
@@ -96,10 +130,8 @@ impl<B: Clone + Ord> Cover<B> {
 
     /// Forgets a block that stands no more.
     pub fn remove(&mut self, block: &B) {
-        for held in self.streams.values_mut() {
-            held.retain(|(_, _, other)| other != block);
-        }
-        self.streams.retain(|_, held| !held.is_empty());
+        self.streams.values_mut().for_each(|held| held.remove(block));
+        self.streams.retain(|_, held| !held.parts.is_empty());
     }
 }
 
@@ -173,6 +205,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_cover_finds_what_looking_at_every_part_finds(
+            held in prop::collection::vec((0u64..60, 1u64..20, 0u8..4), 0..20),
+            from in 0u64..70, more in 0u64..20, gone in 0u8..5,
+        ) {
+            let mut cover = Cover::default();
+            held.iter().for_each(|(first, length, block)| cover.add(range(1, *first, first + length), block));
+            cover.remove(&gone);
+            let to = from + more;
+            let mut expected: BTreeMap<u8, Vec<StreamRange>> = BTreeMap::new();
+            for (first, length, block) in held.iter().filter(|(_, _, block)| *block != gone) {
+                let part = range(1, from.max(*first), to.min(first + length));
+                if part.from < part.to {
+                    expected.entry(*block).or_default().push(part);
+                }
+            }
+            expected.values_mut().for_each(|parts| *parts = merge(std::mem::take(parts)));
+            prop_assert_eq!(cover.overlapping(&[range(1, from, to)]), expected);
+        }
+
         #[test]
         fn merged_ranges_hold_the_same_bytes(ranges in prop::collection::vec((0u8..2, 0u64..30, 0u64..6), 0..20)) {
             let ranges: Vec<_> = ranges.into_iter().map(|(stream, from, more)| range(stream, from, from + more)).collect();

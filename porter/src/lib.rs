@@ -2,7 +2,7 @@
 //!
 //! Any number of porters may run, and nobody elects one. With none, packets wait on bucks and are searched there;
 //! with two, each may do the same work, and the shelf takes one result. Read in this order: what stands on a shelf
-//! (`names`, `manifest`, `block`), what is to be done (`machine`, `census`, `dedup`, `build`), how it is searched
+//! (`names`, `manifest`, `block`), what is to be done (`machine`, `census`, `dedup`, `places`, `build`), how it is searched
 //! (`plan`, `search`), and the hands.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small numbers"))]
@@ -23,6 +23,7 @@ pub mod census;
 pub mod check;
 pub mod dedup;
 pub mod machine;
+pub mod places;
 
 #[cfg(test)]
 mod sample;

@@ -8,6 +8,7 @@
 //! bucks' holdings -> which bucket is due -> look: list, read manifests, lease
 //!   -> survey: what do bucks hold, who closed it
 //!   -> port, shard by shard: fetch -> what is there already -> build -> put -> read back -> manifest
+//!   -> merge: many parts into one, and a part that has what another bucket has is written without it
 //! ```
 //!
 //! Receipts are what [`Machine::receipts`] says, after a manifest could be read back and not before.
@@ -57,6 +58,8 @@ pub struct Machine {
     unsettled: Option<(BucketAt, Duration)>,
     probed: Duration,
     pruned: Duration,
+    /// When it is next asked what stands twice, unless that is being asked.
+    doubles_due: Option<Duration>,
     /// Blocks this machine has seen deleted, so that it asks once.
     deleted: BTreeSet<BlockAt>,
     /// Nothing is due before, unless an answer comes.
@@ -74,6 +77,7 @@ impl Machine {
             unsettled: None,
             probed: Duration::ZERO,
             pruned: Duration::ZERO,
+            doubles_due: Some(Duration::ZERO),
             deleted: BTreeSet::new(),
             idle_until: None,
         }
@@ -120,7 +124,8 @@ impl Machine {
 
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        [self.desk.next_deadline(), self.bucks.next_look(), self.idle_until].into_iter().flatten().min()
+        let doubles = self.doubles_due.filter(|_| self.desk.more_stands);
+        [self.desk.next_deadline(), self.bucks.next_look(), self.idle_until, doubles].into_iter().flatten().min()
     }
 
     #[must_use]
@@ -161,6 +166,7 @@ impl Machine {
             }
             (Asked::Holdings(buck), _) => self.bucks.on_silence(now, buck, &self.desk),
             (Asked::Probe, Reply::Inventory(page)) => survey::learn_hints(&page.closed, &mut self.desk),
+            (Asked::Doubles, reply) => self.on_doubles(now, reply),
             (Asked::Probe | Asked::Loose, _) => {}
             (Asked::Job(asked), reply) => self.on_job_answer(now, asked, reply),
         }
@@ -199,7 +205,7 @@ impl Machine {
                 self.desk.trouble(&job.at, &why);
             }
         }
-        look.tries = if look.complete { 0 } else { tries + 1 };
+        look.tries = if look.complete && !self.desk.is_doubled(&job.at) { 0 } else { tries.saturating_add(1) };
         if stands {
             look.unheard = job.unheard.iter().map(|tailer| (*tailer, self.unheard(&job.at, *tailer))).collect();
             self.looks.stands(&job.at, complete);
@@ -225,6 +231,7 @@ impl Machine {
         self.bucks.look(now, &mut self.desk);
         self.probe(now);
         self.prune(now);
+        self.find_doubles(now);
         self.idle_until = None;
         if self.job.is_some() || self.desk.peers.bucks.is_empty() {
             return;
@@ -247,6 +254,25 @@ impl Machine {
     fn begin_job(&mut self, now: Now, at: BucketAt) {
         let held = self.bucks.of(&at);
         self.job = Some((Job::start(now, at, &mut self.desk), held));
+    }
+
+    /// Whenever something stands that did not, it is asked whether any of it stands twice.
+    fn find_doubles(&mut self, now: Now) {
+        if self.desk.more_stands && self.doubles_due.is_some_and(|due| due <= now.mono) {
+            self.desk.more_stands = false;
+            self.doubles_due = None;
+            self.desk.ask_own(Asked::Doubles, |ask| Action::Doubles { ask });
+        }
+    }
+
+    fn on_doubles(&mut self, now: Now, reply: Reply) {
+        self.doubles_due = Some(now.mono);
+        if let Reply::Doubles(doubles) = reply {
+            self.desk.doubles = doubles;
+        } else {
+            self.desk.more_stands = true;
+            self.doubles_due = Some(now.mono + self.desk.rules.retry_first);
+        }
     }
 
     /// Deletes blocks that were replaced long enough ago.

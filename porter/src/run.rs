@@ -118,7 +118,7 @@ fn check_width(catalog: &Catalog, manifests: &[Arc<Manifest>], width: BucketWidt
 /// What comes back to the machine.
 enum Told {
     Reply(AskId, Reply),
-    Manifests(Vec<Arc<Manifest>>),
+    Refreshed,
 }
 
 struct Worker {
@@ -161,6 +161,10 @@ impl Worker {
         self.learn(&stands);
         self.meet(&roster.borrow_and_update().clone());
         loop {
+            let news = self.catalog.take_news();
+            if !news.is_empty() {
+                self.learn(&news);
+            }
             self.act().await?;
             let wake = self.machine.next_timeout().unwrap_or(Duration::MAX).min(self.next_refresh());
             let wait = wake.saturating_sub(self.clock.mono()).min(REFRESH_ALL_EVERY);
@@ -174,10 +178,7 @@ impl Worker {
                 }
                 Some(told) = self.tasks.join_next(), if !self.tasks.is_empty() => match told {
                     Ok(Told::Reply(ask, reply)) => self.machine.on_reply(self.clock.now(), ask, reply),
-                    Ok(Told::Manifests(new)) => {
-                        self.refreshing = false;
-                        self.learn(&new);
-                    }
+                    Ok(Told::Refreshed) => self.refreshing = false,
                     Err(why) if why.is_panic() => return Err(RunError::Panicked(why.to_string())),
                     Err(_) => {}
                 },
@@ -254,8 +255,15 @@ impl Worker {
         let many = self.porters > 1;
         let (ask, work): (AskId, Box<dyn FnOnce() -> Reply + Send>) = match action {
             Action::Earlier { ask, environment, streams, also } => {
-                (ask, Box::new(move || reply(catalog.earlier(&environment, &streams, &also), Reply::Earlier)))
+                let late = if many { self.late_prefixes() } else { Vec::new() };
+                let earlier = move || {
+                    // What another porter put a moment ago is better known now than told apart later.
+                    late.iter().try_for_each(|prefix| catalog.refresh(prefix).map(drop))?;
+                    catalog.earlier(&environment, &streams, &also)
+                };
+                (ask, Box::new(move || reply(earlier(), Reply::Earlier)))
             }
+            Action::Doubles { ask } => (ask, Box::new(move || reply(catalog.doubles(), Reply::Doubles))),
             Action::List { ask, prefix } => (
                 ask,
                 Box::new(move || {
@@ -298,14 +306,12 @@ impl Worker {
         let catalog = Arc::clone(&self.catalog);
         self.tasks.spawn(async move {
             let read = tokio::task::spawn_blocking(move || {
-                let found = prefixes.iter().map(|prefix| catalog.refresh(prefix));
-                found.collect::<Result<Vec<_>, _>>().map(|all| all.concat())
+                prefixes.iter().try_for_each(|prefix| catalog.refresh(prefix).map(drop))
             });
-            let found = read.await.unwrap_or_else(|_| Ok(Vec::new()));
-            Told::Manifests(found.unwrap_or_else(|why| {
+            if let Ok(Err(why)) = read.await {
                 warn!(%why, "the shelf can't be listed");
-                Vec::new()
-            }))
+            }
+            Told::Refreshed
         });
     }
 

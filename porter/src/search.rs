@@ -4,12 +4,14 @@
 //! threads, and the earliest line of all blocks is handed out as soon as none can come before it. A block is not
 //! opened before its times say that it could be next, so the newest hundred lines cost a block or two.
 //!
-//! A line that stands in two blocks, because two porters were at work on two buckets at once, is handed out once.
+//! A line that stands in two blocks, because two porters were at work on two buckets at once, is handed out and
+//! counted once: until one of the two is written again, the block that is to yield is read without it.
 
-use crate::block::search::{Candidates, Search, Step, Steps, histogram, hits};
+use crate::block::search::{Candidates, Histogram, Search, Step, Steps, histogram, hits};
 use crate::block::{Ask, BlockError, Opened};
 use crate::build::is_same_line;
 use crate::catalog::{Catalog, CatalogError, OnShelf};
+use crate::dedup::Earlier;
 use crate::manifest::Block;
 use crate::names::BlockAt;
 use proto::event::{OwnedEvent, TimeOrder};
@@ -54,6 +56,20 @@ struct Part {
     bytes: OnShelf,
     search: Search,
     head: Option<OwnedEvent>,
+    /// What another block of this search has.
+    without: Earlier,
+}
+
+impl Part {
+    /// The search's next step, without what another block has.
+    fn next(&mut self) -> Step {
+        loop {
+            match self.search.step() {
+                Step::Event(event) if !self.without.is_empty() && self.without.holds(&event.borrow().id()) => {}
+                step => return step,
+            }
+        }
+    }
 }
 
 /// A search over many blocks.
@@ -63,6 +79,8 @@ pub struct Merged<'a> {
     cancel: &'a AtomicBool,
     /// Not begun, the one that could be next first.
     waiting: VecDeque<(Timestamp, BlockAt)>,
+    /// What blocks have that another one of these has.
+    doubles: BTreeMap<BlockAt, Earlier>,
     parts: Vec<Part>,
     /// Lines handed out last that share one name.
     said: Vec<OwnedEvent>,
@@ -80,6 +98,17 @@ impl std::fmt::Debug for Merged<'_> {
 impl<'a> Merged<'a> {
     #[must_use]
     pub fn new(catalog: &'a Catalog, blocks: Vec<(BlockAt, Block)>, ask: Ask, cancel: &'a AtomicBool) -> Self {
+        let doubles = catalog.told_apart(&blocks);
+        Self::without(catalog, blocks, doubles, ask, cancel)
+    }
+
+    fn without(
+        catalog: &'a Catalog,
+        blocks: Vec<(BlockAt, Block)>,
+        doubles: BTreeMap<BlockAt, Earlier>,
+        ask: Ask,
+        cancel: &'a AtomicBool,
+    ) -> Self {
         let bound = |block: &Block| bound_of(block, ask.order);
         let mut waiting: Vec<_> = blocks.into_iter().map(|(at, block)| (bound(&block), at)).collect();
         waiting.sort_unstable();
@@ -89,7 +118,7 @@ impl<'a> Merged<'a> {
         }
         let progress = Progress::default();
         let (parts, said, trouble) = (Vec::new(), Vec::new(), Vec::new());
-        Self { catalog, ask, cancel, waiting: waiting.into(), parts, said, progress, trouble }
+        Self { catalog, ask, cancel, waiting: waiting.into(), doubles, parts, said, progress, trouble }
     }
 
     /// The next line. `before_reading` is called when pages must be read first, so that what was found can be sent.
@@ -177,7 +206,7 @@ impl<'a> Merged<'a> {
             if part.head.is_some() {
                 return true;
             }
-            match part.search.step() {
+            match part.next() {
                 Step::Event(event) => part.head = Some(*event),
                 Step::Pages(_) => needs_pages = true,
                 Step::Done => return false,
@@ -191,7 +220,9 @@ impl<'a> Merged<'a> {
     fn begin(&mut self, count: usize) {
         let count = count.min(self.waiting.len());
         let blocks: Vec<BlockAt> = self.waiting.drain(..count).map(|(_, block)| block).collect();
-        let begun = side_by_side(&blocks, |block| begin_part(self.catalog, block, &self.ask));
+        let begun = side_by_side(&blocks, |block| {
+            begin_part(self.catalog, block, self.doubles.get(block).cloned().unwrap_or_default(), &self.ask)
+        });
         for part in begun {
             match part {
                 Ok(Some((part, candidates))) => {
@@ -212,7 +243,7 @@ impl<'a> Merged<'a> {
             .iter_mut()
             .enumerate()
             .filter(|(_, part)| part.head.is_none())
-            .flat_map(|(at, part)| match part.search.step() {
+            .flat_map(|(at, part)| match part.next() {
                 Step::Pages(pages) => pages.into_iter().map(|page| (at, page)).collect(),
                 Step::Event(_) | Step::Done => Vec::new(),
             })
@@ -254,7 +285,12 @@ fn bound_of(block: &Block, order: SearchOrder) -> Timestamp {
     }
 }
 
-fn begin_part(catalog: &Catalog, block: &BlockAt, ask: &Ask) -> Result<Option<(Part, Candidates)>, SearchError> {
+fn begin_part(
+    catalog: &Catalog,
+    block: &BlockAt,
+    without: Earlier,
+    ask: &Ask,
+) -> Result<Option<(Part, Candidates)>, SearchError> {
     let bytes = catalog.bytes_of(block);
     let opened = catalog.open(block)?;
     let candidates = Candidates::find(&opened, &bytes, &ask.query, ask.range);
@@ -263,22 +299,26 @@ fn begin_part(catalog: &Catalog, block: &BlockAt, ask: &Ask) -> Result<Option<(P
         return Ok(None);
     }
     let search = Search::new(&opened, ask.clone(), &candidates);
-    Ok(Some((Part { opened, bytes, search, head: None }, candidates)))
+    Ok(Some((Part { opened, bytes, search, head: None, without }, candidates)))
 }
 
-/// Matches of some blocks, by step and level.
+/// Matches of some blocks of a search, by step and level; `doubles` are what some of them have that others have.
 pub fn count(
     catalog: &Catalog,
     blocks: &[(BlockAt, Block)],
+    doubles: &BTreeMap<BlockAt, Earlier>,
     ask: &Ask,
     step_nanos: u64,
     cancel: &AtomicBool,
 ) -> (Vec<CountCell>, Vec<SearchError>) {
     let nanos = i64::try_from(step_nanos).unwrap_or(i64::MAX);
     let steps = Steps { range: ask.range, nanos };
-    let counted = side_by_side(blocks, |(block, _)| {
-        let bytes = catalog.bytes_of(block);
-        let opened = catalog.open(block)?;
+    let counted = side_by_side(blocks, |(at, block)| {
+        if let Some(without) = doubles.get(at) {
+            return count_rows(catalog, (at, block), without, ask, steps, cancel);
+        }
+        let bytes = catalog.bytes_of(at);
+        let opened = catalog.open(at)?;
         histogram(&opened, &bytes, &ask.query, steps, cancel)
             .map_err(|source| SearchError::Block { path: bytes.path, source })
     });
@@ -295,6 +335,25 @@ pub fn count(
     }
     let cells = cells.into_iter().map(|((step, level), count)| CountCell { step, level, count });
     (cells.collect(), trouble)
+}
+
+/// A block's tables know nothing of what another block has: its lines are read and counted one by one.
+fn count_rows(
+    catalog: &Catalog,
+    (at, block): (&BlockAt, &Block),
+    without: &Earlier,
+    ask: &Ask,
+    steps: Steps,
+    cancel: &AtomicBool,
+) -> Result<Histogram, SearchError> {
+    let (blocks, doubles) = (vec![(at.clone(), block.clone())], BTreeMap::from([(at.clone(), without.clone())]));
+    let ask = Ask { after: None, limit: None, ..ask.clone() };
+    let mut merged = Merged::without(catalog, blocks, doubles, ask, cancel);
+    let mut counts = Histogram::new();
+    while let Some(event) = merged.next(|| ControlFlow::Continue(())) {
+        *counts.entry((steps.step_of(event.time), event.level)).or_default() += 1;
+    }
+    merged.trouble.pop().map_or(Ok(counts), Err)
 }
 
 /// Does the same for each of some things on a few threads; results in their order.

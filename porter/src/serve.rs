@@ -74,6 +74,7 @@ impl Desk {
             ("porter_block_bytes_written", counters.block_bytes),
             ("porter_manifests_written", counters.manifests),
             ("porter_merges", counters.merges),
+            ("porter_mended", counters.mended),
             ("porter_deleted", counters.deleted),
             ("porter_races_lost", counters.races_lost),
             ("porter_bad_copies", counters.bad_copies),

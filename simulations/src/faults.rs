@@ -80,16 +80,19 @@ pub enum Bug {
     ResendToSame,
     /// The shelf says a manifest is written before it is, and it never is.
     ManifestUnwritten,
+    /// Porters never look for what stands twice.
+    DoublesUnseen,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("prune-before-receipt", Self::PruneBeforeReceipt),
         ("dedup-by-content", Self::DedupByContent),
         ("no-checksum", Self::NoChecksum),
         ("resend-to-same", Self::ResendToSame),
         ("manifest-unwritten", Self::ManifestUnwritten),
+        ("doubles-unseen", Self::DoublesUnseen),
     ];
 
     #[must_use]

@@ -1,37 +1,53 @@
 //! `sim`: runs seeds of the simulator, alone or in rows, and shows that planted bugs are caught.
 
-use simulations::checks::RULES;
 use simulations::faults::Bug;
+use simulations::rows::in_order;
 use simulations::story::{Outcome, tell};
+use simulations::total::Total;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 const HELP: &str = "\
 sim --seed N [--bug NAME] [--trace]     one seed
-sim sweep --seeds N [--from K]          a row of seeds; one in twenty is run twice
-sim bugs [--seeds N]                    every planted bug, until a checker finds it";
+sim sweep [--seeds N] [--from K]        seeds until N of them counted; one in twenty is run twice
+          [--threads T] [--summary FILE] [--bug NAME]
+sim bugs [--seeds N] [--threads T]      every planted bug, until a checker finds it
+         [--bug NAME]";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
     let number = |name: &str| value(name).and_then(|text| text.parse::<u64>().ok());
+    let bug = value("--bug").map(|name| Bug::named(name));
+    if bug == Some(None) {
+        println!("no such bug; there are {:?}", Bug::ALL.map(|(name, _)| name));
+        return ExitCode::from(2);
+    }
+    let row = |seeds| Row {
+        from: number("--from").unwrap_or(0),
+        seeds: number("--seeds").unwrap_or(seeds),
+        threads: number("--threads").and_then(|threads| usize::try_from(threads).ok()).unwrap_or(2),
+        bug: bug.flatten(),
+    };
     match (args.first().map(String::as_str), number("--seed")) {
-        (Some("sweep"), _) => sweep(number("--from").unwrap_or(0), number("--seeds").unwrap_or(300)),
-        (Some("bugs"), _) => bugs(number("--seeds").unwrap_or(500)),
-        (_, Some(seed)) => {
-            let bug = value("--bug").map(|name| Bug::named(name));
-            if bug == Some(None) {
-                println!("no such bug; there are {:?}", Bug::ALL.map(|(name, _)| name));
-                return ExitCode::from(2);
-            }
-            one(seed, bug.flatten(), args.iter().any(|arg| arg == "--trace"))
-        }
+        (Some("sweep"), _) => sweep(&row(300), value("--summary")),
+        (Some("bugs"), _) => bugs(&row(500)),
+        (_, Some(seed)) => one(seed, bug.flatten(), args.iter().any(|arg| arg == "--trace")),
         _ => {
             println!("{HELP}");
             ExitCode::from(2)
         }
     }
+}
+
+/// Which seeds, and how.
+struct Row {
+    from: u64,
+    seeds: u64,
+    threads: usize,
+    bug: Option<Bug>,
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
@@ -59,93 +75,60 @@ fn failed(outcome: &Outcome) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What a row of seeds came to.
-#[derive(Default)]
-struct Total {
-    hours: f64,
-    counted: u64,
-    lines: u64,
-    faults: u64,
-    buckets: u64,
-    complete: u64,
-    vanished: u64,
-    host_lost: u64,
-    again: u64,
-    bad: Vec<u64>,
-    evaluated: BTreeMap<&'static str, u64>,
-    struck: BTreeMap<&'static str, u64>,
-}
-
-impl Total {
-    fn add(&mut self, outcome: &Outcome) {
-        if outcome.counts() {
-            self.counted += 1;
-            self.hours += outcome.simulated.as_secs_f64() / 3600.0;
-        }
-        self.lines += outcome.account.born;
-        self.faults += outcome.struck();
-        self.buckets += outcome.buckets;
-        self.complete += outcome.complete;
-        self.vanished += outcome.account.vanished;
-        self.host_lost += outcome.account.host_lost;
-        for (rule, times) in &outcome.evaluated {
-            *self.evaluated.entry(rule).or_default() += times;
-        }
-        for (fault, times) in &outcome.faults {
-            *self.struck.entry(fault).or_default() += times;
-        }
-        if !outcome.violations.is_empty() {
-            self.bad.push(outcome.seed);
-        }
-    }
-}
-
+/// Runs seeds until so many of them counted; one in twenty is run twice.
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
-fn sweep(from: u64, seeds: u64) -> ExitCode {
+fn sweep(row: &Row, summary: Option<&String>) -> ExitCode {
     let mut total = Total::default();
-    for seed in from..from + seeds {
-        let outcome = tell(seed, None, false);
+    let twice = |seed: u64| {
+        let outcome = tell(seed, row.bug, false);
+        let again = seed.is_multiple_of(20).then(|| tell(seed, row.bug, false).hash == outcome.hash);
+        (outcome, again)
+    };
+    in_order(row.from, row.threads, twice, |seed, (outcome, again)| {
         failed(&outcome);
-        if seed % 20 == 0 {
-            total.again += 1;
-            if tell(seed, None, false).hash != outcome.hash {
+        if let Some(same) = again {
+            total.again(seed, same);
+            if !same {
                 println!("seed {seed}: VIOLATED determinism: another hash the second time");
-                total.bad.push(seed);
             }
         }
         total.add(&outcome);
-    }
-    println!(
-        "{} seeds, {} of them count: {:.0} simulated hours; {} lines, {} faults struck, {} buckets ported, {} of them complete",
-        seeds, total.counted, total.hours, total.lines, total.faults, total.buckets, total.complete
-    );
-    println!(
-        "{} lines vanished unread, {} lost with a host; {} seeds run twice",
-        total.vanished, total.host_lost, total.again
-    );
-    println!("faults: {:?}", total.struck);
-    print_rules(&total.evaluated);
-    let silent: Vec<_> = RULES.iter().filter(|rule| !total.evaluated.contains_key(*rule)).collect();
-    if !silent.is_empty() {
-        println!("never evaluated: {silent:?}");
+        // Seeds without faults, and others too small to count, come on top: but not for ever.
+        let enough = total.counted >= row.seeds || total.seeds >= 2 * row.seeds + 20;
+        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    println!("{total}");
+    if let Some(Err(why)) = summary.map(|path| std::fs::write(path, format!("{total}\n"))) {
+        println!("the summary can't be written: {why}");
         return ExitCode::FAILURE;
     }
-    println!("{} seeds went wrong {:?}", total.bad.len(), total.bad);
-    if total.bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if total.bad.is_empty() && total.silent().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
-fn bugs(seeds: u64) -> ExitCode {
+fn bugs(row: &Row) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for (name, bug) in Bug::ALL {
-        let caught =
-            (0..seeds).find_map(|seed| tell(seed, Some(bug), false).violations.into_iter().next().map(|v| (seed, v)));
+    for (name, bug) in Bug::ALL.into_iter().filter(|(_, bug)| row.bug.is_none_or(|only| only == *bug)) {
+        let mut caught = None;
+        in_order(
+            0,
+            row.threads,
+            |seed| tell(seed, Some(bug), false).violations,
+            |seed, violations| {
+                caught = violations.into_iter().next().map(|violation| (seed, violation));
+                if caught.is_some() || seed + 1 >= row.seeds {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        );
         match caught {
             Some((seed, violation)) => {
                 println!("{name}: caught at seed {seed}, the {}. one, by {}", seed + 1, violation.rule);
             }
             None => {
-                println!("{name}: NOT CAUGHT in {seeds} seeds");
+                println!("{name}: NOT CAUGHT in {} seeds", row.seeds);
                 code = ExitCode::FAILURE;
             }
         }

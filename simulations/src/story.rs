@@ -25,6 +25,8 @@ pub struct Outcome {
     pub buckets: u64,
     pub complete: u64,
     pub packets: u64,
+    /// Things that happened.
+    pub steps: u64,
     pub evaluated: BTreeMap<&'static str, u64>,
     pub violations: Vec<Violation>,
     pub hash: u64,
@@ -40,6 +42,17 @@ impl Outcome {
     #[must_use]
     pub fn counts(&self) -> bool {
         self.account.born >= LINES_MIN && self.struck() >= FAULTS_MIN && self.buckets >= BUCKETS_MIN
+    }
+
+    /// Simulated hours in which at least so much happened an hour.
+    #[must_use]
+    pub fn hours(&self) -> f64 {
+        if !self.counts() {
+            return 0.0;
+        }
+        let least = [self.account.born / LINES_MIN, self.struck() / FAULTS_MIN, self.buckets / BUCKETS_MIN];
+        let dense = Duration::from_secs(3600 * least.into_iter().min().unwrap_or(0));
+        self.simulated.min(dense).as_secs_f64() / 3600.0
     }
 }
 
@@ -95,6 +108,7 @@ fn judge(seed: u64, preset: Preset, cluster: Cluster) -> Outcome {
         buckets: manifests.len() as u64,
         complete: manifests.iter().filter(|manifest| manifest.completeness.is_complete()).count() as u64,
         packets: world.ghost.filed.len() as u64,
+        steps: world.timeline.planned_ever(),
         evaluated: world.ghost.evaluated,
         violations: world.ghost.violations,
         hash: world.trace.hash,

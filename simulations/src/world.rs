@@ -6,6 +6,7 @@ use crate::net::{Net, Weather};
 use crate::nodes::buck::Work;
 use crate::nodes::porter::Errand;
 use crate::nodes::shelf::Objects;
+use crate::signing::Signing;
 use crate::timeline::Timeline;
 use proto::ids::NodeId;
 use proto::message::{Answer, Ask};
@@ -88,6 +89,7 @@ pub struct World {
     pub net: Net,
     pub rng: StdRng,
     pub options: Options,
+    pub signing: Signing,
     pub roster: Arc<Roster>,
     pub objects: Objects,
     pub ghost: Ghost,
@@ -106,6 +108,7 @@ impl World {
             net: Net::new(Weather::CALM),
             rng: StdRng::seed_from_u64(seed ^ 0x7461_696c),
             options,
+            signing: Signing::of(seed),
             roster,
             objects: Objects::default(),
             ghost: Ghost::default(),

@@ -17,11 +17,16 @@ fn a_row_of_seeds_holds() {
 /// 4, 8 and 14: a second closing of a bucket was acked and not stored, for all records of one length had one
 /// checksum in the buck's index.
 ///
+/// 27: a tailer whose host had lost the end of a log went on reading in the middle of a line written there later.
+///
 /// 38: a porter put a manifest, was told that it failed though it stood, went on with other buckets, and ported
 /// lines there that the unread manifest already named.
+///
+/// 93, 108: two porters at work on two buckets at once each put events that a tailer without memory had filed in
+/// both.
 #[test]
 fn seeds_that_failed_once_hold() {
-    [4, 8, 38].into_iter().for_each(check_seed);
+    [4, 8, 27, 38, 93, 108].into_iter().for_each(check_seed);
 }
 
 #[test]

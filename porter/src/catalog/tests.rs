@@ -133,11 +133,58 @@ fn counts_are_those_of_the_rows() {
         let query = parse(query).unwrap();
         let ask = Ask { query, range: TimeRange::ALL, order: SearchOrder::Oldest, after: None, limit: None };
         for step in [0, 1_000_000_000, 60_000_000_000] {
-            let (cells, trouble) = count(&here.catalog, &blocks, &ask, step, &AtomicBool::new(false));
+            let (cells, trouble) = count(&here.catalog, &blocks, &BTreeMap::new(), &ask, step, &AtomicBool::new(false));
             assert!(trouble.is_empty());
             assert_eq!(cells.iter().map(|cell| cell.count).sum::<u64>(), expected);
         }
     }
+}
+
+/// A tailer without memory filed the same lines in two buckets, and two porters put both.
+#[test]
+fn a_line_that_stands_in_two_buckets_is_counted_once() {
+    let here = filled("doubles");
+    let again = lines(200, 0);
+    let again: Vec<&str> = again.iter().map(String::as_str).collect();
+    put(here.catalog.shelf(), BucketId(BUCKET.0 + 9), vec![packet(1, 9, BucketId(BUCKET.0 + 9), 0, 0, &again)]);
+    assert_eq!(here.catalog.refresh("").unwrap().len(), 1);
+    assert_eq!(here.catalog.take_news().len(), 4, "every refresh of this catalogue is news once");
+    let versions: Vec<_> = here.catalog.manifests().iter().map(|manifest| manifest.shard_version()).collect();
+    let blocks = here.catalog.snapshot(&versions, Timestamp::MIN, Timestamp::MAX).unwrap();
+    let doubles = here.catalog.told_apart(&blocks);
+    assert_eq!(doubles.keys().map(|block| block.at.bucket.0).collect::<Vec<_>>(), [BUCKET.0 + 9]);
+    for (query, expected) in [("", 609), ("needle", 3), ("took", 600)] {
+        let ask = Ask::all(parse(query).unwrap());
+        for step in [0, 1_000_000_000, 60_000_000_000] {
+            let (cells, trouble) = count(&here.catalog, &blocks, &doubles, &ask, step, &AtomicBool::new(false));
+            assert!(trouble.is_empty());
+            assert_eq!(cells.iter().map(|cell| cell.count).sum::<u64>(), expected, "{query} by {step}");
+        }
+        let rows = found(&here, query, SearchOrder::Newest, None);
+        assert_eq!(rows.len(), usize::try_from(expected).unwrap(), "{query}");
+    }
+    assert_eq!(here.catalog.doubles().unwrap().len(), 1);
+}
+
+#[test]
+fn a_block_that_could_not_be_fetched_is_not_taken_for_an_empty_one() {
+    let here = filled("unread");
+    let block = here.catalog.manifests()[0].clone();
+    let (path, aside) = (here.root.join(block.at.block(block.blocks[0].name).path()), here.root.join("aside"));
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let again = Catalog::new(Shelf::folder(&here.root).unwrap(), width());
+    again.refresh("").unwrap();
+    let range = StreamRange { tailer: NodeId(1), stream: StreamId([1; 16]), from: 0, to: 10 };
+    assert!(again.earlier(&environment(), &[range], &[]).is_err());
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    assert!(!again.earlier(&environment(), &[range], &[]).unwrap().is_empty());
+    // What is gone for good keeps nobody from porting.
+    std::fs::remove_file(&path).unwrap();
+    let third = Catalog::new(Shelf::folder(&here.root).unwrap(), width());
+    third.refresh("").unwrap();
+    assert!(third.earlier(&environment(), &[range], &[]).unwrap().is_empty());
 }
 
 #[test]
@@ -190,7 +237,7 @@ fn what_stands_where_new_events_lie_is_found_exactly() {
     let stream = StreamId([1; 16]);
     let range = |from, to| StreamRange { tailer: NodeId(1), stream, from, to };
     let line = lines(1, 0).remove(0);
-    let id = proto::ids::EventId {
+    let id = EventId {
         tailer: NodeId(1),
         stream,
         offset: 0,
@@ -199,7 +246,7 @@ fn what_stands_where_new_events_lie_is_found_exactly() {
     };
     let earlier = |from, to| here.catalog.earlier(&environment(), &[range(from, to)], &[]).unwrap();
     assert!(earlier(0, 10).holds(&id));
-    assert!(!earlier(0, 10).holds(&proto::ids::EventId { crc: 1, ..id }));
+    assert!(!earlier(0, 10).holds(&EventId { crc: 1, ..id }));
     assert!(earlier(1 << 30, 1 << 31).is_empty());
     let block = &here.catalog.manifests()[0];
     let also = [block.at.block(block.blocks[0].name)];

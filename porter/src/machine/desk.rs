@@ -3,7 +3,8 @@
 use super::said::{Action, AskId, Peers};
 use crate::census::Closings;
 use crate::manifest::Manifest;
-use crate::names::BucketAt;
+use crate::names::{BlockAt, BucketAt};
+use crate::places::Double;
 use crate::rules::{Rules, TROUBLE_MAX};
 use crate::standing::Standing;
 use proto::ids::NodeId;
@@ -18,6 +19,8 @@ pub(super) enum Asked {
     Holdings(NodeId),
     /// Only for what it says of closings.
     Probe,
+    /// What stands twice.
+    Doubles,
     /// Of the bucket that is being ported.
     Job(JobAsk),
     /// Nothing hangs on it.
@@ -70,6 +73,8 @@ pub struct Counters {
     pub bad_closings: u64,
     pub failures: u64,
     pub merges: u64,
+    /// Blocks written again without what stood in another.
+    pub mended: u64,
     pub deleted: u64,
 }
 
@@ -81,6 +86,10 @@ pub(super) struct Desk {
     pub peers: Peers,
     pub standing: Standing,
     pub closings: Closings,
+    /// Blocks with events that stand in lower ones, as was last said.
+    pub doubles: Vec<Double>,
+    /// Something stands since that was asked.
+    pub more_stands: bool,
     pub counters: Counters,
     pub trouble: VecDeque<String>,
     actions: VecDeque<Action>,
@@ -97,6 +106,8 @@ impl Desk {
             peers: Peers::default(),
             standing: Standing::default(),
             closings: Closings::default(),
+            doubles: Vec::new(),
+            more_stands: false,
             counters: Counters::default(),
             trouble: VecDeque::new(),
             actions: VecDeque::new(),
@@ -156,8 +167,24 @@ impl Desk {
             self.closings.learn(&at.environment, *tailer, at.bucket, closing.previous);
         }
         if self.standing.insert(manifest.clone()) {
+            self.more_stands = true;
             self.actions.push_back(Action::Stands(manifest.clone()));
         }
+    }
+
+    /// A block of this shard that is to be written again, if it and those that have its events stand as far as is
+    /// known. What one shard has twice is told apart within one manifest; for the rest see [`crate::places`].
+    pub fn double_of(&self, manifest: &Manifest) -> Option<&Double> {
+        let stands = |block: &BlockAt| manifest.blocks.iter().any(|known| known.name == block.name);
+        let of_shard = |block: &BlockAt| block.at == manifest.at;
+        self.doubles.iter().find(|double| {
+            of_shard(&double.block) && stands(&double.block) && double.by.iter().all(|by| !of_shard(by) || stands(by))
+        })
+    }
+
+    /// Whether some of a bucket stands twice and should not.
+    pub fn is_doubled(&self, at: &BucketAt) -> bool {
+        !self.doubles.is_empty() && self.standing.of_bucket(at).any(|manifest| self.double_of(manifest).is_some())
     }
 
     /// Whether the roster has this tailer close buckets of the environment.

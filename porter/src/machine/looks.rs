@@ -1,6 +1,7 @@
 //! Which bucket is due for a look, and when a bucket that was looked at is looked at again.
 //!
-//! A bucket is looked at because a buck holds packets of it without a receipt, or because it is not complete.
+//! A bucket is looked at because a buck holds packets of it without a receipt, because it is not complete, or
+//! because it has events that stand in another one too.
 //! What was found at the last look is remembered, so that a bucket is let alone until something has changed: a
 //! buck holds other packets than then, one that was away is back, a tailer that was not heard has closed some
 //! bucket since. Whatever this remembers is only about when; a look itself starts from the shelf.
@@ -87,12 +88,12 @@ impl Looks {
     /// The bucket to look at now: the oldest that is due.
     pub fn next(&self, now: Now, bucks: &Bucks, desk: &Desk) -> Option<BucketAt> {
         let due = |at: &BucketAt| self.due(at, now, bucks, desk) == Due::Now;
-        self.candidates(bucks).into_iter().filter(|at| due(at)).min_by_key(|at| at.bucket).cloned()
+        self.candidates(bucks, desk).into_iter().filter(|at| due(at)).min_by_key(|at| at.bucket)
     }
 
     /// When the next bucket becomes due if nothing changes until then.
     pub fn next_due(&self, now: Now, bucks: &Bucks, desk: &Desk) -> Option<Duration> {
-        let times = self.candidates(bucks).into_iter().filter_map(|at| match self.due(at, now, bucks, desk) {
+        let times = self.candidates(bucks, desk).into_iter().filter_map(|at| match self.due(&at, now, bucks, desk) {
             Due::Now => Some(now.mono),
             Due::At(time) => Some(time),
             Due::Never => None,
@@ -100,9 +101,10 @@ impl Looks {
         times.min()
     }
 
-    fn candidates<'a>(&'a self, bucks: &'a Bucks) -> BTreeSet<&'a BucketAt> {
-        let mut all = bucks.held();
-        all.extend(&self.partial);
+    fn candidates(&self, bucks: &Bucks, desk: &Desk) -> BTreeSet<BucketAt> {
+        let mut all: BTreeSet<BucketAt> = bucks.held().into_iter().cloned().collect();
+        all.extend(self.partial.iter().cloned());
+        all.extend(desk.doubles.iter().map(|double| double.block.at.bucket_at()).filter(|at| desk.is_doubled(at)));
         all
     }
 
@@ -118,12 +120,13 @@ impl Looks {
         }
         let late = look.at.saturating_add(desk.rules.late_every);
         let soon = look.at.saturating_add(backoff(desk, look.tries)).min(late);
-        if look.complete && !bucks.is_held(at) {
+        let doubled = desk.is_doubled(at);
+        if look.complete && !bucks.is_held(at) && !doubled {
             return Due::Never;
         }
         let heard = look.tries < PATIENT_AFTER && tailers_changed(at, look, desk);
         let reason = look.failed || bucks_changed(at, look, bucks, desk) || heard;
-        let again = if reason && !look.complete { soon } else { late };
+        let again = if reason && !look.complete || doubled { soon } else { late };
         if again <= now.mono { Due::Now } else { Due::At(again) }
     }
 

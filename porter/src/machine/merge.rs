@@ -1,4 +1,5 @@
-//! Merges the parts of a shard into one block, when late packets have made too many of them.
+//! Writes blocks of a shard again: its parts as one, when late packets have made too many of them; and a block
+//! without those of its events that stand in another one, when two porters did not know of each other.
 //!
 //! The parts are read, their events written as one block, and a further version names that one in their place.
 //! They stand a while longer, for searches that began before; then they are deleted.
@@ -18,12 +19,27 @@ use std::sync::Arc;
 pub(super) struct Merge {
     left: VecDeque<BlockName>,
     read: Vec<Arc<[u8]>>,
-    pub of: Vec<BlockName>,
+    of: Vec<BlockName>,
+    /// What stands elsewhere.
+    without: Arc<Earlier>,
 }
 
 impl Merge {
+    /// What is to be written again of a shard, if anything.
+    pub fn plan(manifest: &Manifest, desk: &Desk) -> Option<Self> {
+        Self::of_double(manifest, desk).or_else(|| Self::of_parts(manifest, desk))
+    }
+
+    /// A block with events that stand in a lower one.
+    pub fn of_double(manifest: &Manifest, desk: &Desk) -> Option<Self> {
+        let double = desk.double_of(manifest)?;
+        let of = vec![double.block.name];
+        Some(Self { left: of.clone().into(), read: Vec::new(), of, without: Arc::new(double.stands.clone()) })
+    }
+
     /// The smallest parts, as many as one block can hold; `None` while there are few, or all are large.
-    pub fn plan(manifest: &Manifest, parts_max: usize, block_bytes: usize) -> Option<Self> {
+    fn of_parts(manifest: &Manifest, desk: &Desk) -> Option<Self> {
+        let (parts_max, block_bytes) = (desk.rules.parts_max, desk.rules.block_bytes);
         if manifest.blocks.len() < parts_max {
             return None;
         }
@@ -36,7 +52,8 @@ impl Merge {
             fits
         };
         let of: Vec<BlockName> = blocks.iter().take_while(fits).map(|block| block.name).collect();
-        (of.len() >= parts_max).then(|| Self { left: of.clone().into(), read: Vec::new(), of })
+        let without = Arc::default();
+        (of.len() >= parts_max).then(|| Self { left: of.clone().into(), read: Vec::new(), of, without })
     }
 
     /// Asks for the next part, or for the block when all are read.
@@ -48,7 +65,7 @@ impl Merge {
         }
         let blocks = std::mem::take(&mut self.read);
         let of = BuildOf { at: manifest.at.clone(), shards: manifest.shards, packets: Vec::new(), blocks };
-        let earlier = Arc::new(Earlier::default());
+        let earlier = Arc::clone(&self.without);
         desk.ask_own(Asked::Job(JobAsk::Build), |ask| Action::Build(Box::new(Build { ask, of, earlier })));
     }
 
@@ -56,16 +73,26 @@ impl Merge {
         self.read.push(bytes);
     }
 
-    /// The manifest with one block in place of the parts.
-    pub fn result(&self, now: Now, manifest: &Manifest, block: Block, desk: &Desk) -> Manifest {
+    /// Whether a block is what was there already.
+    pub fn is_nothing_new(&self, block: &Block) -> bool {
+        self.of == [block.name]
+    }
+
+    /// The manifest with one block in place of the parts, or with none when all they had stands elsewhere.
+    pub fn result(&self, now: Now, manifest: &Manifest, block: Option<Block>, desk: &mut Desk) -> Manifest {
+        if self.without.is_empty() {
+            desk.counters.merges += 1;
+        } else {
+            desk.counters.mended += 1;
+        }
         let mut merged = manifest.clone();
-        let is_part = |name: &BlockName| self.of.contains(name) && *name != block.name;
+        let is_block = |name: &BlockName| block.as_ref().is_some_and(|block| block.name == *name);
         merged.version += 1;
         (merged.by, merged.written) = (desk.me, now.wall);
-        merged.blocks.retain(|known| !is_part(&known.name) && known.name != block.name);
-        let replaced = self.of.iter().filter(|name| is_part(name));
+        merged.blocks.retain(|known| !self.of.contains(&known.name) && !is_block(&known.name));
+        let replaced = self.of.iter().filter(|name| !is_block(name));
         merged.replaced.extend(replaced.map(|name| Replaced { name: *name, since: now.wall }));
-        merged.blocks.push(block);
+        merged.blocks.extend(block);
         merged
     }
 }

@@ -187,10 +187,8 @@ impl Port {
     }
 
     fn on_built(&mut self, now: Now, built: Built, survey: &Survey, desk: &mut Desk) -> Ported {
-        if let State::Merging(merging) = &mut self.state {
-            let Some(block) = built.block else { return self.merged() };
-            merging.put = Some(PutBlock::start(now, self.at.clone(), self.shards, block, desk));
-            return Ported::Going;
+        if matches!(self.state, State::Merging(_)) {
+            return self.on_merge_built(now, built, desk);
         }
         let State::Building(mut covers) = std::mem::replace(&mut self.state, State::Fetching) else {
             return Ported::Failed("an answer nobody asked for".to_owned());
@@ -228,7 +226,7 @@ impl Port {
                 Ported::Done(merging.manifest.completeness.clone())
             }
             (Stood::Failed(why), _) => Ported::Failed(why),
-            (Stood::Done(block), State::Merging(merging)) => self.commit_merged(now, block, &merging, desk),
+            (Stood::Done(block), State::Merging(merging)) => self.commit_merged(now, Some(block), &merging, desk),
             (Stood::Done(block), State::Putting(_, covers)) => {
                 desk.counters.blocks += 1;
                 desk.counters.block_bytes += block.bytes;
@@ -248,6 +246,21 @@ impl Port {
         Ported::Going
     }
 
+    fn on_merge_built(&mut self, now: Now, built: Built, desk: &mut Desk) -> Ported {
+        let State::Merging(merging) = &mut self.state else { return Ported::Going };
+        match built.block {
+            Some(built) if merging.merge.is_nothing_new(&built.block) => self.merged(),
+            Some(built) => {
+                merging.put = Some(PutBlock::start(now, self.at.clone(), self.shards, built, desk));
+                Ported::Going
+            }
+            None => match std::mem::replace(&mut self.state, State::Fetching) {
+                State::Merging(merging) => self.commit_merged(now, None, &merging, desk),
+                _ => Ported::Going,
+            },
+        }
+    }
+
     /// Ends a merge that came to nothing.
     fn merged(&mut self) -> Ported {
         match std::mem::replace(&mut self.state, State::Fetching) {
@@ -256,9 +269,8 @@ impl Port {
         }
     }
 
-    fn commit_merged(&mut self, now: Now, block: Block, merging: &Merging, desk: &mut Desk) -> Ported {
+    fn commit_merged(&mut self, now: Now, block: Option<Block>, merging: &Merging, desk: &mut Desk) -> Ported {
         let manifest = merging.merge.result(now, &merging.manifest, block, desk);
-        desk.counters.merges += 1;
         self.version = manifest.version;
         self.begin_commit(now, manifest, desk)
     }
@@ -270,10 +282,14 @@ impl Port {
             Some(base) => !self.covered.is_empty() || base.completeness != manifest.completeness,
             None => !self.covered.is_empty(),
         };
-        if !news {
-            return Ported::Done(manifest.completeness);
+        match self.base.clone() {
+            _ if news => self.begin_commit(now, manifest, desk),
+            Some(base) => {
+                let mend = Merge::of_double(&base, desk);
+                self.merge(now, base, mend, desk)
+            }
+            None => Ported::Done(manifest.completeness),
         }
-        self.begin_commit(now, manifest, desk)
     }
 
     fn begin_commit(&mut self, now: Now, manifest: Manifest, desk: &mut Desk) -> Ported {
@@ -370,9 +386,12 @@ impl Port {
     }
 
     fn committed(&mut self, now: Now, manifest: Arc<Manifest>, desk: &mut Desk) -> Ported {
-        let Some(merge) = Merge::plan(&manifest, desk.rules.parts_max, desk.rules.block_bytes) else {
-            return Ported::Done(manifest.completeness.clone());
-        };
+        let merge = Merge::plan(&manifest, desk);
+        self.merge(now, manifest, merge, desk)
+    }
+
+    fn merge(&mut self, now: Now, manifest: Arc<Manifest>, merge: Option<Merge>, desk: &mut Desk) -> Ported {
+        let Some(merge) = merge else { return Ported::Done(manifest.completeness.clone()) };
         let mut merging = Box::new(Merging { manifest, merge, put: None });
         merging.merge.go_on(now, &merging.manifest, desk);
         self.state = State::Merging(merging);

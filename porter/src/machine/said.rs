@@ -7,6 +7,7 @@
 use crate::dedup::Earlier;
 use crate::manifest::{Block, Manifest};
 use crate::names::BlockAt;
+use crate::places::Double;
 use proto::closed::Closed;
 use proto::ids::{Environment, NodeId, PacketId, StreamId};
 use proto::message::{ClosedTo, Holding, InventoryItem};
@@ -56,6 +57,10 @@ pub enum Action {
         environment: Environment,
         streams: Vec<StreamRange>,
         also: Vec<BlockAt>,
+    },
+    /// Which blocks that stand hold events that stand in lower ones?
+    Doubles {
+        ask: AskId,
     },
     Build(Box<Build>),
     /// All names that begin with this.
@@ -117,6 +122,7 @@ pub enum Reply {
     /// Those of the packets asked for that came; the others this buck does not have any more.
     Fetched(Vec<(PacketId, Result<CheckedPacket, BadCopy>)>),
     Earlier(Earlier),
+    Doubles(Vec<Double>),
     Built(Built),
     Listed(Vec<String>),
     Got(Option<Arc<[u8]>>),

@@ -6,6 +6,7 @@ use crate::build::{build, names_in, ranges_of};
 use crate::check;
 use crate::dedup::{Cover, Earlier};
 use crate::names::{Object, parse_path};
+use crate::places::{Double, Places, in_both};
 use crate::sample::{closing, keys, packet, width};
 use proptest::prelude::*;
 use proto::closed::Closed;
@@ -20,6 +21,7 @@ mod world;
 use world::World;
 
 const BUCKET: BucketId = BucketId(5_984_184);
+const LATER: BucketId = BucketId(BUCKET.0 + 1);
 
 fn at(bucket: BucketId) -> BucketAt {
     BucketAt { environment: Environment::default(), bucket }
@@ -442,6 +444,64 @@ fn many_parts_become_one_and_are_deleted_later() {
     assert_eq!((blocks(&world), porter.counters().deleted), (1, 4));
     assert_eq!(world.lines(), expected);
     assert_eq!(world.manifests().len(), 5, "manifests stay as long as their bucket");
+}
+
+/// A tailer without memory filed its lines in two buckets, and two porters put one each, neither knowing of the
+/// other: the later one is written again, by whichever porter, also by one that starts after that.
+#[test]
+fn what_two_porters_put_at_once_stands_once_soon() {
+    for fixed_by in [50, 51, 52] {
+        let (mut world, packets) = usual();
+        world.peers.porters = 2;
+        world.now.wall = width().end_of(LATER).after(Duration::from_secs(6));
+        let again = packet(1, 8, LATER, 0, 0, &["one", "two", "three"]);
+        let new = packet(1, 8, LATER, 1, 23, &["five"]);
+        world.buck(11).away = true;
+        let (mut one, mut two) = (world.machine(50), world.machine(51));
+        one.on_timeout(world.now);
+        let mut held = Vec::new();
+        // The first porter comes as far as its manifest; meanwhile the second does the other bucket.
+        while let Some(action) = one.poll_action() {
+            if matches!(&action, Action::PutIfAbsent { path, .. } if path.ends_with("/m-1")) {
+                held.push(action);
+                break;
+            }
+            if let Some((ask, reply)) = world.perform(action) {
+                one.on_reply(world.now, ask, reply);
+            }
+        }
+        let first: Vec<_> = std::mem::take(&mut world.buck(10).packets).into_iter().collect();
+        let second: Vec<_> = std::mem::take(&mut world.buck(12).packets).into_iter().collect();
+        world.keep(&[10, 12], &again);
+        world.keep(&[10, 12], &new);
+        world.close(&[10], LATER, &closing(1, LATER, None, &[(8, 2)]));
+        world.run_for(&mut two, Duration::from_secs(5));
+        assert!(world.standing(LATER).is_some() && world.standing(BUCKET).is_none());
+        for action in held {
+            let (ask, reply) = world.perform(action).unwrap();
+            one.on_reply(world.now, ask, reply);
+        }
+        world.buck(10).packets.extend(first);
+        world.buck(12).packets.extend(second);
+        world.buck(11).away = false;
+        let doubled = world.lines();
+        assert!(doubled.len() > 6, "{doubled:?}");
+        let mut fixes = if fixed_by == 50 {
+            one
+        } else if fixed_by == 51 {
+            two
+        } else {
+            world.machine(52)
+        };
+        fixes.on_manifests(world.now, &world.newest());
+        world.run_for(&mut fixes, Duration::from_secs(100));
+        assert_eq!(world.lines(), ["one", "two", "three", "four", "two", "five"], "by {fixed_by}");
+        assert_eq!(world.standing(LATER).unwrap().blocks[0].events, 1);
+        assert!(fixes.counters().mended >= 1 && packets.iter().chain([&again.0, &new.0]).all(|id| world.receipted(id)));
+        let versions = world.manifests().len();
+        world.run_for(&mut fixes, Duration::from_secs(3600));
+        assert_eq!(world.manifests().len(), versions, "nothing more to be done");
+    }
 }
 
 proptest! {

@@ -92,8 +92,9 @@ fn counts(
     let bytes = blocks.iter().map(|(_, block)| block.bytes).sum();
     let mut progress = Progress { bytes, ..Progress::default() };
     let mut trouble = Vec::new();
+    let doubles = catalog.told_apart(blocks);
     for some in blocks.chunks(COUNTED_AT_ONCE) {
-        let (cells, wrong) = count(catalog, some, ask, step_nanos, &say.cancel);
+        let (cells, wrong) = count(catalog, some, &doubles, ask, step_nanos, &say.cancel);
         trouble.extend(wrong);
         progress.bytes_done += some.iter().map(|(_, block)| block.bytes).sum::<u64>();
         let sent = say.part(Part::Counts(vec![Counts { packet: None, cells }])) && say.part(Part::Progress(progress));

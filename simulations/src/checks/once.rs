@@ -9,8 +9,10 @@ pub const RULE: &str = "S5 each event stands once";
 pub fn check(world: &mut World, archived: &[Archived]) {
     for pair in archived.windows(2) {
         let [one, other] = pair else { continue };
+        let places = if one == other { world.objects.holders(one).join(", ") } else { String::new() };
         world.check(RULE, one != other, || {
-            format!("{} {} at {} stands twice: {:?}", one.tailer, one.stream, one.offset, shown(&one.line))
+            let Archived { tailer, stream, offset, line } = one;
+            format!("{tailer} {stream} at {offset} stands twice: {:?} in {places}", shown(line))
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::ghost::Mark;
 use crate::world::World;
-use porter::names::{Object, parse_path};
+use porter::names::{BucketAt, Object, parse_path};
 use proto::ids::NodeId;
 
 pub const TAILER: &str = "S6 a tailer deletes what has a receipt";
@@ -21,15 +21,14 @@ fn deleted(world: &mut World, rule: &'static str, node: NodeId, marks: &[Mark]) 
     for mark in marks {
         let Some(filed) = world.ghost.by_mark.get(mark).and_then(|at| world.ghost.filed.get(*at)) else { continue };
         let id = filed.id.clone();
-        let folder = format!("{}/{}/", id.environment, id.bucket.path());
-        let on_shelf = world.objects.newest(&folder).iter().any(|manifest| manifest.packets.holds(&id));
+        let at = BucketAt { environment: id.environment.clone(), bucket: id.bucket };
+        let on_shelf = world.objects.newest_of(&at).any(|manifest| manifest.packets.holds(&id));
         world.check(rule, on_shelf, || format!("{node} deletes {id:?}, which no manifest holds"));
     }
 }
 
 pub fn block_deleted(world: &mut World, path: &str) {
     let Some((at, Object::Block(name))) = parse_path(path) else { return };
-    let folder = at.bucket_at().folder();
-    let stands = world.objects.newest(&folder).iter().any(|m| m.blocks.iter().any(|block| block.name == name));
+    let stands = world.objects.newest_of(&at.bucket_at()).any(|m| m.blocks.iter().any(|block| block.name == name));
     world.check(BLOCK, !stands, || format!("{path} is deleted and stands in a manifest"));
 }

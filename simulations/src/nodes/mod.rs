@@ -4,6 +4,7 @@
 //! lies. A node may be armed to die between any two actions.
 
 pub mod buck;
+pub mod catalogue;
 pub mod porter;
 pub mod shelf;
 pub mod tailer;

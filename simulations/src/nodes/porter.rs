@@ -2,22 +2,18 @@
 
 use crate::bugs;
 use crate::faults::Bug;
+use crate::nodes::catalogue::Catalogue;
 use crate::nodes::{Fuse, fall, rise};
 use crate::world::{Event, Process, Question, What, World};
-use porter::block::{Opened, cover};
 use porter::build::build;
 use porter::check;
 use porter::dedup::Earlier;
-use porter::machine::{Action, AskId, Build, Machine, Peers, PutOutcome, Reply};
+use porter::machine::{Action, AskId, Build, BuildOf, Machine, Peers, PutOutcome, Reply};
 use porter::names::{Object, parse_path};
 use porter::rules::Rules;
-use porter::standing::Standing;
-use proto::event::Flags;
-use proto::ids::{Environment, NodeId, PacketId, StreamId};
-use proto::limits::TAIL_MARK_BYTES;
-use proto::message::{Answer, Ask, Known, KnownStream, Part, Refusal};
-use proto::packet::TailMark;
-use proto::time::BucketId;
+use proto::ids::{Environment, NodeId, PacketId};
+use proto::message::{Answer, Ask, Part, Refusal};
+use proto::record::Record;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,7 +42,7 @@ pub struct Node {
     pub machine: Option<Machine>,
     pub fuse: Fuse,
     /// What answers are given from.
-    catalog: Standing,
+    catalog: Catalogue,
     run: u64,
     asked: BTreeMap<u64, Asked>,
     woken: Option<Duration>,
@@ -59,7 +55,7 @@ impl Node {
             id,
             machine: None,
             fuse: Fuse::default(),
-            catalog: Standing::default(),
+            catalog: Catalogue::default(),
             run: 0,
             asked: BTreeMap::new(),
             woken: None,
@@ -84,12 +80,9 @@ impl Node {
         };
         let mut machine = Machine::new(self.id, rules, world.width());
         let now = world.now(self.id);
-        self.catalog = Standing::default();
-        let standing = world.objects.newest("");
-        for manifest in &standing {
-            self.catalog.insert(Arc::clone(manifest));
-        }
-        machine.on_manifests(now, &standing);
+        self.catalog = Catalogue::default();
+        self.catalog.refresh(&mut world.objects, "");
+        machine.on_manifests(now, &self.catalog.take_news());
         let tailers: BTreeSet<NodeId> = (1..=world.options.hosts).map(|n| NodeId(super::TAILERS + n)).collect();
         machine.on_peers(
             now,
@@ -132,21 +125,10 @@ impl Node {
             return;
         }
         if world.options.porters > 1 {
-            self.refresh(world, "");
+            self.catalog.refresh(&mut world.objects, "");
         }
         world.timeline.plan(REFRESH_EVERY, Event::Refresh(process));
         self.perform(world);
-    }
-
-    fn refresh(&mut self, world: &World, prefix: &str) {
-        let mut news = world.objects.newest(prefix);
-        news.retain(|manifest| self.catalog.insert(Arc::clone(manifest)));
-        let now = world.now(self.id);
-        if let Some(machine) = &mut self.machine
-            && !news.is_empty()
-        {
-            machine.on_manifests(now, &news);
-        }
     }
 
     // What it is asked.
@@ -160,34 +142,20 @@ impl Node {
             Ask::Receipts { buckets } if world.has_bug(Bug::PruneBeforeReceipt) => {
                 Answer::Receipts(bugs::forged(&world.ghost, buckets))
             }
-            Ask::Receipts { buckets } => Answer::Receipts(self.catalog.receipts(buckets)),
-            Ask::Known { .. } => Answer::Known(self.known(world, question.from.node)),
+            Ask::Receipts { buckets } => Answer::Receipts(self.catalog.standing.receipts(buckets)),
+            Ask::Known { .. } => Answer::Known(self.catalog.known(&mut world.objects, question.from.node)),
             _ => Answer::Refused(Refusal::Busy),
         };
         world.answer(self.id, question.from, question.number, vec![answer]);
     }
 
-    /// What stands of a tailer's streams, all on one page.
-    fn known(&self, world: &mut World, tailer: NodeId) -> Known {
-        let mut streams: BTreeMap<StreamId, KnownOf> = BTreeMap::new();
-        let mut closed = BTreeMap::new();
-        for manifest in self.catalog.iter() {
-            if manifest.census.closings.contains_key(&tailer) {
-                let newest = closed.entry(manifest.at.environment.clone()).or_insert(BucketId(0));
-                *newest = manifest.at.bucket.max(*newest);
-            }
-            for block in &manifest.blocks {
-                let Ok((opened, bytes)) = world.objects.open(&manifest.at.block(block.name).path()) else { continue };
-                take_in(&mut streams, tailer, &opened, &bytes);
-            }
-        }
-        let streams = streams.into_iter().map(|(stream, known)| known.finish(stream)).collect();
-        Known { streams, closed: closed.into_iter().collect(), more: false }
-    }
-
     // What it asks.
 
     fn perform(&mut self, world: &mut World) {
+        let (now, news) = (world.now(self.id), self.catalog.take_news());
+        if let Some(machine) = self.machine.as_mut().filter(|_| !news.is_empty()) {
+            machine.on_manifests(now, &news);
+        }
         while let Some(action) = self.machine.as_mut().and_then(Machine::poll_action) {
             self.act(world, action);
             if self.fuse.burns_down() {
@@ -216,7 +184,7 @@ impl Node {
             }
             Action::Stands(manifest) => {
                 world.note(self.id, &format!("{} version {} stands", manifest.at, manifest.version));
-                self.catalog.insert(manifest);
+                self.catalog.add(&mut world.objects, &manifest);
             }
             what => {
                 let Some(ask) = ask_of(&what) else { return };
@@ -264,6 +232,7 @@ impl Node {
         if !alive && (!matches!(what, Action::PutIfAbsent { .. }) || world.rng.random_bool(0.5)) {
             return;
         }
+        world.note(self.id, &told(&what));
         let on_shelf = !matches!(what, Action::Build(_));
         let fails = on_shelf && world.rng.random_bool(world.options.shelf_trouble);
         if fails {
@@ -279,14 +248,19 @@ impl Node {
     fn run_errand(&mut self, world: &mut World, what: Action) -> Reply {
         match what {
             Action::Earlier { environment, streams, also, .. } => {
-                let earlier = world.objects.earlier(&self.catalog, &environment, &streams, &also);
+                if world.options.porters > 1 {
+                    self.catalog.refresh(&mut world.objects, "");
+                }
+                let earlier = self.catalog.earlier(&mut world.objects, &environment, &streams, &also);
                 earlier.map_or_else(Reply::Failed, Reply::Earlier)
+            }
+            Action::Doubles { .. } if world.has_bug(Bug::DoublesUnseen) => Reply::Doubles(Vec::new()),
+            Action::Doubles { .. } => {
+                self.catalog.doubles(&mut world.objects).map_or_else(Reply::Failed, Reply::Doubles)
             }
             Action::List { prefix, .. } => {
                 if world.options.porters > 1 {
-                    for manifest in world.objects.newest(&prefix) {
-                        self.catalog.insert(manifest);
-                    }
+                    self.catalog.refresh(&mut world.objects, &prefix);
                 }
                 Reply::Listed(world.objects.list(&prefix))
             }
@@ -306,12 +280,30 @@ impl Node {
 fn ask_of(action: &Action) -> Option<AskId> {
     match action {
         Action::Earlier { ask, .. }
+        | Action::Doubles { ask }
         | Action::List { ask, .. }
         | Action::Get { ask, .. }
         | Action::PutIfAbsent { ask, .. }
         | Action::Delete { ask, .. } => Some(*ask),
         Action::Build(work) => Some(work.ask),
         _ => None,
+    }
+}
+
+/// An errand in a trace.
+fn told(what: &Action) -> String {
+    match what {
+        Action::Earlier { streams, .. } => format!("looks for what stands of {} ranges", streams.len()),
+        Action::Doubles { .. } => "looks for what stands twice".to_owned(),
+        Action::List { prefix, .. } => format!("lists {prefix}"),
+        Action::Get { path, .. } => format!("gets {path}"),
+        Action::PutIfAbsent { path, .. } => format!("puts {path}"),
+        Action::Delete { path, .. } => format!("deletes {path}"),
+        Action::Build(work) => {
+            let BuildOf { at, packets, blocks, .. } = &work.of;
+            format!("builds {at} of {} packets and {} blocks", packets.len(), blocks.len())
+        }
+        _ => String::new(),
     }
 }
 
@@ -335,13 +327,14 @@ fn built(world: &World, work: &Build) -> Reply {
 
 fn reply_of(world: &World, asked: Asked, answers: Vec<Answer>) -> (AskId, Reply) {
     let other = || Reply::Failed("an answer of another kind".to_owned());
+    let is_signed = |tailer, record: &Record<'_>| world.signing.is_by(&world.roster, tailer, record);
     match asked {
         Asked::Holdings(ask) => match answers.into_iter().next() {
             Some(Answer::Holdings { holdings, more }) => (ask, Reply::Holdings { holdings, more }),
             _ => (ask, other()),
         },
         Asked::Inventory(ask) => match answers.into_iter().next() {
-            Some(Answer::Inventory(page)) => (ask, Reply::Inventory(check::inventory(page, &world.roster))),
+            Some(Answer::Inventory(page)) => (ask, Reply::Inventory(check::inventory_by(page, is_signed))),
             _ => (ask, other()),
         },
         Asked::Fetch(ask, packets) => {
@@ -353,64 +346,9 @@ fn reply_of(world: &World, asked: Asked, answers: Vec<Answer>) -> (AskId, Reply)
             let checked = if world.has_bug(Bug::NoChecksum) {
                 bugs::unchecked(&packets, records)
             } else {
-                check::packets(&packets, records, &world.roster)
+                check::packets_by(&packets, records, is_signed)
             };
             (ask, Reply::Fetched(checked))
-        }
-    }
-}
-
-/// What is known of one stream.
-#[derive(Default)]
-struct KnownOf {
-    generation: u32,
-    path: String,
-    passed: tailer::ranges::Ranges,
-    /// The bytes that were put together again, by offset; two that disagree make a hole.
-    lines: BTreeMap<u64, Vec<Vec<u8>>>,
-}
-
-fn take_in(streams: &mut BTreeMap<StreamId, KnownOf>, tailer: NodeId, opened: &Opened, bytes: &[u8]) {
-    for number in 0..opened.page_count() {
-        let Ok(page) = opened.read_page(bytes, number) else { continue };
-        for event in cover::events_in(opened, &page).filter(|event| event.source.tailer == tailer) {
-            let known = streams.entry(event.source.stream).or_default();
-            known.generation = event.source.generation;
-            known.path.clone_from(&event.source.path);
-            known.passed.add(event.offset, event.end());
-            let mut line = event.line.to_vec();
-            if !event.flags.has(Flags::CONTINUES) && !event.flags.has(Flags::NEWLINE_ABSENT) {
-                line.push(b'\n');
-            }
-            known.lines.entry(event.offset).or_default().push(line);
-        }
-    }
-}
-
-impl KnownOf {
-    fn finish(self, stream: StreamId) -> KnownStream {
-        let end = self.passed.end();
-        let wanted = usize::try_from(end).unwrap_or(TAIL_MARK_BYTES).min(TAIL_MARK_BYTES);
-        let mut tail: Vec<u8> = Vec::new();
-        let mut at = end;
-        for (offset, lines) in self.lines.iter().rev() {
-            match lines.as_slice() {
-                [line] if offset + line.len() as u64 == at && tail.len() < wanted => {
-                    tail = [line.as_slice(), tail.as_slice()].concat();
-                    at = *offset;
-                }
-                _ => break,
-            }
-        }
-        let from = tail.len().saturating_sub(wanted);
-        let mark =
-            if tail.len() >= wanted { TailMark::of(tail.get(from..).unwrap_or_default()) } else { TailMark::default() };
-        KnownStream {
-            stream,
-            generation: self.generation,
-            path: self.path,
-            extents: self.passed.iter().collect(),
-            tail: mark,
         }
     }
 }

@@ -1,19 +1,18 @@
 //! The shelf: an object store with put-if-absent, that may fail, also after it has done what was asked.
 
 use porter::block::{Opened, cover};
-use porter::build::ranges_of;
-use porter::dedup::{Cover, Earlier};
-use porter::machine::{PutOutcome, StreamRange};
+use porter::machine::PutOutcome;
 use porter::manifest::Manifest;
-use porter::names::{BlockAt, Object, ShardAt, parse_path};
-use porter::standing::Standing;
+use porter::names::{BucketAt, Object, ShardAt, parse_path};
 use proto::ids::{NodeId, StreamId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct Objects {
     objects: BTreeMap<String, Arc<[u8]>>,
+    /// Those of the objects that are manifests, read once.
+    manifests: BTreeMap<ShardAt, BTreeMap<u64, Arc<Manifest>>>,
     /// What was opened once stays open: objects never change.
     opened: BTreeMap<String, Arc<Opened>>,
     /// What a planted bug makes its porter believe, and nobody else.
@@ -35,6 +34,11 @@ impl Objects {
             return PutOutcome::Exists;
         }
         self.objects.insert(path.to_owned(), Arc::clone(bytes));
+        if let Some((at, Object::Manifest(version))) = parse_path(path)
+            && let Ok(manifest) = Manifest::parse(bytes)
+        {
+            self.manifests.entry(at).or_default().insert(version, Arc::new(manifest));
+        }
         PutOutcome::Done
     }
 
@@ -61,18 +65,15 @@ impl Objects {
     /// The newest manifest of every shard below a prefix.
     #[must_use]
     pub fn newest(&self, prefix: &str) -> Vec<Arc<Manifest>> {
-        let mut newest: BTreeMap<ShardAt, u64> = BTreeMap::new();
-        for (at, object) in self.list(prefix).iter().filter_map(|path| parse_path(path)) {
-            if let Object::Manifest(version) = object {
-                let known = newest.entry(at).or_default();
-                *known = (*known).max(version);
-            }
-        }
-        let read = |(at, version): (ShardAt, u64)| {
-            let bytes = self.get(&at.object(Object::Manifest(version)))?;
-            Manifest::parse(&bytes).ok().map(Arc::new)
-        };
-        newest.into_iter().filter_map(read).collect()
+        let below = |at: &&ShardAt| prefix.is_empty() || at.bucket_at().folder().starts_with(prefix);
+        let shards = self.manifests.iter().filter(|(at, _)| below(at));
+        shards.filter_map(|(_, versions)| versions.values().next_back().cloned()).collect()
+    }
+
+    /// The newest manifests of one bucket.
+    pub fn newest_of(&self, at: &BucketAt) -> impl Iterator<Item = &Arc<Manifest>> {
+        let shards = self.manifests.range(at.shard(0)..=at.shard(u16::MAX));
+        shards.filter_map(|(_, versions)| versions.values().next_back())
     }
 
     pub fn open(&mut self, path: &str) -> Result<(Arc<Opened>, Arc<[u8]>), String> {
@@ -85,29 +86,18 @@ impl Objects {
         Ok((opened, bytes))
     }
 
-    /// The names of events that stand where these ranges are.
-    pub fn earlier(
-        &mut self,
-        standing: &Standing,
-        environment: &proto::ids::Environment,
-        streams: &[StreamRange],
-        also: &[BlockAt],
-    ) -> Result<Earlier, String> {
-        let of_environment = standing.iter().filter(|manifest| manifest.at.environment == *environment);
-        let stands =
-            of_environment.flat_map(|manifest| manifest.blocks.iter().map(|block| manifest.at.block(block.name)));
-        let blocks: BTreeSet<BlockAt> = stands.chain(also.iter().cloned()).collect();
-        let mut held = Cover::default();
-        for block in &blocks {
-            let (opened, _) = self.open(&block.path())?;
-            ranges_of(&opened).into_iter().for_each(|range| held.add(range, block));
-        }
-        let mut names = Vec::new();
-        for (block, ranges) in held.overlapping(streams) {
-            let (opened, bytes) = self.open(&block.path())?;
-            names.extend(porter::build::names_in(&opened, &bytes[..], &ranges).map_err(|why| why.to_string())?);
-        }
-        Ok(Earlier::of(names))
+    /// Every block that stands and holds this event: where a violation is looked for.
+    #[must_use]
+    pub fn holders(&mut self, event: &Archived) -> Vec<String> {
+        let manifests = self.newest("");
+        let blocks = manifests.iter().flat_map(|manifest| {
+            manifest.blocks.iter().map(|block| (manifest.version, manifest.at.block(block.name).path()))
+        });
+        let holds = |(version, path): (u64, String)| {
+            let holds = self.events_of(&path).ok()?.contains(event);
+            holds.then(|| format!("{path} at version {version}"))
+        };
+        blocks.filter_map(holds).collect()
     }
 
     /// Every event of the blocks that stand, as often as it stands there.
@@ -115,17 +105,23 @@ impl Objects {
         let mut all = Vec::new();
         for manifest in self.newest("") {
             for block in &manifest.blocks {
-                let (opened, bytes) = self.open(&manifest.at.block(block.name).path())?;
-                for number in 0..opened.page_count() {
-                    let page = opened.read_page(&bytes[..], number).map_err(|why| why.to_string())?;
-                    all.extend(cover::events_in(&opened, &page).map(|event| Archived {
-                        tailer: event.source.tailer,
-                        stream: event.source.stream,
-                        offset: event.offset,
-                        line: event.line.to_vec(),
-                    }));
-                }
+                all.extend(self.events_of(&manifest.at.block(block.name).path())?);
             }
+        }
+        Ok(all)
+    }
+
+    fn events_of(&mut self, path: &str) -> Result<Vec<Archived>, String> {
+        let (opened, bytes) = self.open(path)?;
+        let mut all = Vec::new();
+        for number in 0..opened.page_count() {
+            let page = opened.read_page(&bytes[..], number).map_err(|why| why.to_string())?;
+            all.extend(cover::events_in(&opened, &page).map(|event| Archived {
+                tailer: event.source.tailer,
+                stream: event.source.stream,
+                offset: event.offset,
+                line: event.line.to_vec(),
+            }));
         }
         Ok(all)
     }

@@ -13,7 +13,7 @@ use crate::world::{Process, What, World};
 use proto::bucket::{BUCKET_HEAD_BYTES, BucketHead, Records};
 use proto::ids::{Environment, NodeId};
 use proto::message::{Answer, PutOutcome};
-use proto::seal::{Domain, Keys};
+use proto::seal::Keys;
 use proto::time::{BucketId, Now, Timestamp};
 use rand::RngExt;
 use std::collections::BTreeMap;
@@ -155,12 +155,12 @@ impl Host {
             return;
         }
         rise(world, self.id, &mut self.run);
-        let keys = Arc::clone(&self.keys);
+        let (keys, id, signing) = (Arc::clone(&self.keys), self.id, world.signing);
         let bucks = (1..=world.options.bucks).map(|n| Buck { id: NodeId(super::BUCKS + n), domain: String::new() });
         let me = Me {
             node: self.id,
             seed: world.rng.random(),
-            sign: Box::new(move |content| keys.sign(Domain::RECORD, content)),
+            sign: Box::new(move |content| signing.sign(id, &keys, content)),
             bucks: bucks.collect(),
             porters: (1..=world.options.porters).map(|n| NodeId(super::PORTERS + n)).collect(),
         };

@@ -124,6 +124,7 @@ impl World {
             Action::AskInventory { ask, buck, bucket, .. } => (ask, self.inventory(buck, bucket)),
             Action::Fetch { ask, buck, packets } => (ask, self.fetch(buck, &packets)),
             Action::Earlier { ask, streams, also, .. } => (ask, Reply::Earlier(self.earlier(&streams, &also))),
+            Action::Doubles { ask } => (ask, Reply::Doubles(self.doubles())),
             Action::Build(work) => {
                 let built = build(&work.of, &work.earlier, width());
                 (work.ask, built.map_or_else(|why| Reply::Failed(why.to_string()), Reply::Built))
@@ -209,6 +210,24 @@ impl World {
             names_in(&Opened::open(&bytes[..]).unwrap(), &bytes[..], &ranges).unwrap()
         });
         Earlier::of(names)
+    }
+
+    pub fn doubles(&self) -> Vec<Double> {
+        let mut places = Places::default();
+        for manifest in self.newest() {
+            for block in manifest.blocks.iter().map(|block| manifest.at.block(block.name)) {
+                places.add(&block, &ranges_of(&Opened::open(&self.shelf[&block.path()][..]).unwrap()));
+            }
+        }
+        let names = |block: &BlockAt| {
+            let bytes = &self.shelf[&block.path()][..];
+            let opened = Opened::open(bytes).unwrap();
+            names_in(&opened, bytes, &ranges_of(&opened)).unwrap()
+        };
+        while let Some(pair) = places.doubt().cloned() {
+            places.compared(&pair, in_both(names(&pair.stays), names(&pair.yields)));
+        }
+        places.doubles()
     }
 
     /// Runs one porter until it waits for time to pass. Returns how many actions it took.
