@@ -115,6 +115,10 @@ impl Machine {
         match file.phase.clone() {
             Phase::New | Phase::Held { .. } => {}
             Phase::Claiming(claim) => self.prove(now, number, &claim, chunk),
+            Phase::Resuming(mark) if mark.tail == TailMark::default() && inside_a_line(mark.offset, chunk.before) => {
+                file.phase = Phase::Resuming(Self::unproven(0));
+                self.files.wake(number);
+            }
             Phase::Resuming(mark) => {
                 file.cursor = Cursor::resume(mark.offset, chunk.before);
                 file.phase = Phase::Following;
@@ -415,6 +419,13 @@ fn app_of(path: &Path) -> String {
     let stem = name.split('.').next().unwrap_or_default();
     let plain = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c == '_');
     cut(if plain.is_empty() { &name } else { plain }, NAME_BYTES_MAX)
+}
+
+/// A gap in what is known begins where a line does, if what lies before it is still what was read. A file that lost
+/// its end with its host's power and was written on may have a line across it: that file is read from its beginning,
+/// and what is known of it already is told apart by name.
+fn inside_a_line(offset: u64, before: &[u8]) -> bool {
+    offset > 0 && before.last().is_some_and(|byte| *byte != b'\n')
 }
 
 /// At most so many bytes of a text.

@@ -142,3 +142,34 @@ fn known_is_asked_again_until_the_bucks_are_there() {
     all_exact(&world, &text(0, 100));
     assert_eq!(world.bytes_read, read, "nothing was read again");
 }
+
+/// The host goes down, and its log loses lines that bucks have. Others are written where they were, while no buck can
+/// be asked; then the host goes down again, and a part of what was read of them is nowhere.
+#[test]
+fn c7_a_gap_that_begins_inside_a_line_of_now_is_not_read_from_there() {
+    let mut world = World::started(1);
+    world.write("/l/app.log", b"first line\naaaa\nbbbb\n");
+    world.settle();
+    let before: Vec<_> = world.bucks.all().into_keys().cloned().collect();
+    world.kill();
+    world.wipe_spool();
+    world.disk.truncate("/l/app.log", 11);
+    world.disk.append("/l/app.log", b"cccccccccccccc\ndddd\n");
+    world.down = world.machine_bucks();
+    world.down.insert(crate::world::PORTER);
+    world.start(false);
+    world.run_seconds(15);
+    world.down.clear();
+    world.settle();
+    let lost: Vec<_> = world.bucks.all().into_keys().filter(|id| !before.contains(id)).cloned().collect();
+    assert!(!lost.is_empty());
+    world.write("/l/app.log", b"eeee\n");
+    world.settle();
+    world.bucks.kept.values_mut().for_each(|kept| kept.retain(|id, _| !lost.contains(id)));
+    world.kill();
+    world.wipe_spool();
+    world.start(false);
+    world.settle();
+    let lines: std::collections::BTreeSet<_> = world.all_lines().into_iter().collect();
+    assert_eq!(lines.iter().collect::<Vec<_>>(), ["aaaa", "bbbb", "cccccccccccccc", "dddd", "eeee", "first line"]);
+}
