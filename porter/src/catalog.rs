@@ -13,6 +13,7 @@ use crate::manifest::{Block, Manifest};
 use crate::names::{BlockAt, Object, ShardAt, parse_path};
 use crate::objects::{Shelf, ShelfError};
 use crate::places::{Double, Pair, Places, in_both};
+use crate::search::{Blocks, SearchError};
 use crate::standing::Standing;
 use known::KnownStreams;
 use proto::ids::{Environment, EventId, NodeId, StreamId};
@@ -279,22 +280,10 @@ impl Catalog {
         Ok(in_both(names(&pair.stays, &one)?, names(&pair.yields, &other)?))
     }
 
-    /// What blocks of a search have that others of them have too. Blocks nobody has compared yet are read for it.
+    /// A search lacks this block because it is not there any more: a newer snapshot knows what took its place.
     #[must_use]
-    pub fn told_apart(&self, blocks: &[(BlockAt, Block)]) -> BTreeMap<BlockAt, Earlier> {
-        if self.read().places.are_clear() {
-            return BTreeMap::new();
-        }
-        let blocks: BTreeSet<BlockAt> = blocks.iter().map(|(at, _)| at.clone()).collect();
-        let doubts = self.read().places.doubts_among(&blocks);
-        for pair in doubts {
-            // What can't be read is named by the search itself.
-            if let Ok(both) = self.in_both(&pair) {
-                self.write().places.compared(&pair, both);
-            }
-        }
-        let doubles = self.read().places.doubles_among(&blocks);
-        doubles.into_iter().map(|double| (double.block, double.stands)).collect()
+    pub fn is_stale(&self, lacks: &SearchError) -> bool {
+        self.shelf.suffix(&lacks.path, 1).is_err()
     }
 
     /// Every block that has something of a stream, in the order of where.
@@ -405,6 +394,38 @@ impl Catalog {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Blocks for Catalog {
+    type Bytes = OnShelf;
+
+    fn open(&self, block: &BlockAt) -> Result<Arc<Opened>, BlockError> {
+        self.open(block).map_err(|why| match why {
+            CatalogError::Block { source, .. } => source,
+            why => BlockError::Unread { range: 0..0, why: why.to_string() },
+        })
+    }
+
+    fn bytes_of(&self, block: &BlockAt) -> OnShelf {
+        self.bytes_of(block)
+    }
+
+    /// Blocks nobody has compared yet are read for it.
+    fn told_apart(&self, blocks: &[(BlockAt, Block)]) -> BTreeMap<BlockAt, Earlier> {
+        if self.read().places.are_clear() {
+            return BTreeMap::new();
+        }
+        let blocks: BTreeSet<BlockAt> = blocks.iter().map(|(at, _)| at.clone()).collect();
+        let doubts = self.read().places.doubts_among(&blocks);
+        for pair in doubts {
+            // What can't be read is named by the search itself.
+            if let Ok(both) = self.in_both(&pair) {
+                self.write().places.compared(&pair, both);
+            }
+        }
+        let doubles = self.read().places.doubles_among(&blocks);
+        doubles.into_iter().map(|double| (double.block, double.stands)).collect()
     }
 }
 

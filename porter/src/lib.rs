@@ -17,6 +17,7 @@ pub mod standing;
 
 pub mod block;
 pub mod plan;
+pub mod search;
 
 pub mod build;
 pub mod census;
@@ -33,8 +34,6 @@ pub mod objects;
 
 #[cfg(feature = "hands")]
 pub mod catalog;
-#[cfg(feature = "hands")]
-pub mod search;
 
 #[cfg(feature = "hands")]
 pub mod config;

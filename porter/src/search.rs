@@ -8,9 +8,8 @@
 //! counted once: until one of the two is written again, the block that is to yield is read without it.
 
 use crate::block::search::{Candidates, Histogram, Search, Step, Steps, histogram, hits};
-use crate::block::{Ask, BlockError, Opened};
+use crate::block::{Ask, BlockError, Opened, Ranges};
 use crate::build::is_same_line;
-use crate::catalog::{Catalog, CatalogError, OnShelf};
 use crate::dedup::Earlier;
 use crate::manifest::Block;
 use crate::names::BlockAt;
@@ -28,39 +27,44 @@ const BEGUN_AT_ONCE: usize = 8;
 /// Threads of one search.
 const THREADS_MAX: usize = 4;
 
+/// Where the blocks of a search are found: the catalogue of a shelf, or one a simulation made up.
+pub trait Blocks: Sync {
+    type Bytes: Ranges + std::fmt::Debug + Send + Sync;
+
+    /// A block's directory.
+    fn open(&self, block: &BlockAt) -> Result<Arc<Opened>, BlockError>;
+    /// A block's bytes where they lie.
+    fn bytes_of(&self, block: &BlockAt) -> Self::Bytes;
+    /// What some of these blocks have that others of them have too.
+    fn told_apart(&self, blocks: &[(BlockAt, Block)]) -> BTreeMap<BlockAt, Earlier>;
+}
+
+/// A block that could not be read, or a page of it.
 #[derive(Debug, thiserror::Error)]
-pub enum SearchError {
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    #[error("{path}: {source}")]
-    Block { path: String, source: BlockError },
+#[error("{path}: {source}")]
+pub struct SearchError {
+    pub path: String,
+    pub source: BlockError,
 }
 
 impl SearchError {
-    /// The block is not there any more: a newer snapshot knows what took its place.
-    #[must_use]
-    pub fn is_stale(&self, catalog: &Catalog) -> bool {
-        match self {
-            Self::Catalog(CatalogError::Gone(_)) => true,
-            Self::Catalog(CatalogError::Block { path, .. }) | Self::Block { path, .. } => {
-                catalog.shelf().suffix(path, 1).is_err()
-            }
-            Self::Catalog(CatalogError::Shelf(_)) => false,
-        }
+    fn of(block: &BlockAt, source: BlockError) -> Self {
+        Self { path: block.path(), source }
     }
 }
 
 /// One block's part in a search.
-struct Part {
+struct Part<B> {
+    at: BlockAt,
     opened: Arc<Opened>,
-    bytes: OnShelf,
+    bytes: B,
     search: Search,
     head: Option<OwnedEvent>,
     /// What another block of this search has.
     without: Earlier,
 }
 
-impl Part {
+impl<B> Part<B> {
     /// The search's next step, without what another block has.
     fn next(&mut self) -> Step {
         loop {
@@ -73,15 +77,15 @@ impl Part {
 }
 
 /// A search over many blocks.
-pub struct Merged<'a> {
-    catalog: &'a Catalog,
+pub struct Merged<'a, C: Blocks> {
+    catalog: &'a C,
     ask: Ask,
     cancel: &'a AtomicBool,
     /// Not begun, the one that could be next first.
     waiting: VecDeque<(Timestamp, BlockAt)>,
     /// What blocks have that another one of these has.
     doubles: BTreeMap<BlockAt, Earlier>,
-    parts: Vec<Part>,
+    parts: Vec<Part<C::Bytes>>,
     /// Lines handed out last that share one name.
     said: Vec<OwnedEvent>,
     pub progress: Progress,
@@ -89,21 +93,21 @@ pub struct Merged<'a> {
     pub trouble: Vec<SearchError>,
 }
 
-impl std::fmt::Debug for Merged<'_> {
+impl<C: Blocks> std::fmt::Debug for Merged<'_, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Merged({} parts, {} waiting)", self.parts.len(), self.waiting.len())
     }
 }
 
-impl<'a> Merged<'a> {
+impl<'a, C: Blocks> Merged<'a, C> {
     #[must_use]
-    pub fn new(catalog: &'a Catalog, blocks: Vec<(BlockAt, Block)>, ask: Ask, cancel: &'a AtomicBool) -> Self {
+    pub fn new(catalog: &'a C, blocks: Vec<(BlockAt, Block)>, ask: Ask, cancel: &'a AtomicBool) -> Self {
         let doubles = catalog.told_apart(&blocks);
         Self::without(catalog, blocks, doubles, ask, cancel)
     }
 
     fn without(
-        catalog: &'a Catalog,
+        catalog: &'a C,
         blocks: Vec<(BlockAt, Block)>,
         doubles: BTreeMap<BlockAt, Earlier>,
         ask: Ask,
@@ -160,7 +164,8 @@ impl<'a> Merged<'a> {
     pub fn next_beside(&mut self, order: &TimeOrder) -> Option<OwnedEvent> {
         loop {
             self.step_parts();
-            let beside = |part: &&mut Part| part.head.as_ref().is_some_and(|event| event.borrow().order() == *order);
+            let beside =
+                |part: &&mut Part<C::Bytes>| part.head.as_ref().is_some_and(|event| event.borrow().order() == *order);
             let event = self.parts.iter_mut().find(beside)?.head.take()?;
             if self.is_new(&event) {
                 return Some(event);
@@ -268,7 +273,7 @@ impl<'a> Merged<'a> {
                 Err(source) => {
                     part.search.give(number, crate::block::search::Hits::default());
                     if source != BlockError::Cancelled {
-                        self.trouble.push(SearchError::Block { path: part.bytes.path.clone(), source });
+                        self.trouble.push(SearchError::of(&part.at, source));
                     }
                 }
             }
@@ -285,26 +290,28 @@ fn bound_of(block: &Block, order: SearchOrder) -> Timestamp {
     }
 }
 
-fn begin_part(
-    catalog: &Catalog,
+type Begun<B> = Option<(Part<B>, Candidates)>;
+
+fn begin_part<C: Blocks>(
+    catalog: &C,
     block: &BlockAt,
     without: Earlier,
     ask: &Ask,
-) -> Result<Option<(Part, Candidates)>, SearchError> {
+) -> Result<Begun<C::Bytes>, SearchError> {
+    let failed = |source| SearchError::of(block, source);
     let bytes = catalog.bytes_of(block);
-    let opened = catalog.open(block)?;
-    let candidates = Candidates::find(&opened, &bytes, &ask.query, ask.range);
-    let candidates = candidates.map_err(|source| SearchError::Block { path: bytes.path.clone(), source })?;
+    let opened = catalog.open(block).map_err(failed)?;
+    let candidates = Candidates::find(&opened, &bytes, &ask.query, ask.range).map_err(failed)?;
     if candidates.pages.is_empty() {
         return Ok(None);
     }
     let search = Search::new(&opened, ask.clone(), &candidates);
-    Ok(Some((Part { opened, bytes, search, head: None, without }, candidates)))
+    Ok(Some((Part { at: block.clone(), opened, bytes, search, head: None, without }, candidates)))
 }
 
 /// Matches of some blocks of a search, by step and level; `doubles` are what some of them have that others have.
-pub fn count(
-    catalog: &Catalog,
+pub fn count<C: Blocks>(
+    catalog: &C,
     blocks: &[(BlockAt, Block)],
     doubles: &BTreeMap<BlockAt, Earlier>,
     ask: &Ask,
@@ -318,9 +325,8 @@ pub fn count(
             return count_rows(catalog, (at, block), without, ask, steps, cancel);
         }
         let bytes = catalog.bytes_of(at);
-        let opened = catalog.open(at)?;
-        histogram(&opened, &bytes, &ask.query, steps, cancel)
-            .map_err(|source| SearchError::Block { path: bytes.path, source })
+        let counted = catalog.open(at).and_then(|opened| histogram(&opened, &bytes, &ask.query, steps, cancel));
+        counted.map_err(|source| SearchError::of(at, source))
     });
     let (mut cells, mut trouble) = (BTreeMap::new(), Vec::new());
     for counts in counted {
@@ -329,7 +335,7 @@ pub fn count(
                 let step = if nanos == 0 { 0 } else { start.0.div_euclid(nanos) };
                 *cells.entry((step, level)).or_insert(0u64) += count;
             }),
-            Err(SearchError::Block { source: BlockError::Cancelled, .. }) => {}
+            Err(SearchError { source: BlockError::Cancelled, .. }) => {}
             Err(why) => trouble.push(why),
         }
     }
@@ -338,8 +344,8 @@ pub fn count(
 }
 
 /// A block's tables know nothing of what another block has: its lines are read and counted one by one.
-fn count_rows(
-    catalog: &Catalog,
+fn count_rows<C: Blocks>(
+    catalog: &C,
     (at, block): (&BlockAt, &Block),
     without: &Earlier,
     ask: &Ask,

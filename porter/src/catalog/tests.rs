@@ -273,7 +273,7 @@ fn a_damaged_block_is_named_and_the_rest_is_found() {
     let mut merged = Merged::new(&again, blocks, ask, &cancel);
     let found = std::iter::from_fn(|| merged.next(|| ControlFlow::Continue(()))).count();
     assert_eq!((found, merged.trouble.len()), (2, 1));
-    assert!(!merged.trouble[0].is_stale(&again));
+    assert!(!again.is_stale(&merged.trouble[0]));
     std::fs::remove_file(&path).unwrap();
-    assert!(merged.trouble[0].is_stale(&again), "a block that is gone asks for another snapshot");
+    assert!(again.is_stale(&merged.trouble[0]), "a block that is gone asks for another snapshot");
 }

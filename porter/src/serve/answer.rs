@@ -7,7 +7,7 @@ use crate::block::context::context as context_in;
 use crate::catalog::{Catalog, CatalogError};
 use crate::manifest::Block;
 use crate::names::BlockAt;
-use crate::search::{Merged, SearchError, count};
+use crate::search::{Blocks, Merged, SearchError, count};
 use proto::event::OwnedEvent;
 use proto::message::{Answer, ContextAsk, Counts, End, Part, Progress, Refusal, SearchAsk, Want};
 use proto::query::{TimeRange, parse};
@@ -108,7 +108,7 @@ fn counts(
 
 /// A block that is gone makes the whole answer stale; one that is damaged is named in it.
 fn told(trouble: &[SearchError], catalog: &Catalog) -> Result<Vec<String>, Refusal> {
-    if trouble.iter().any(|why| why.is_stale(catalog)) {
+    if trouble.iter().any(|why| catalog.is_stale(why)) {
         return Err(Refusal::Stale);
     }
     Ok(trouble.iter().take(TROUBLE_MAX).map(ToString::to_string).collect())
