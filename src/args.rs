@@ -206,6 +206,69 @@ pub struct Porter {
 pub enum PorterCommand {
     /// Port buckets until told to stop
     Run(Node),
+    /// Make, read and check block files without a cluster
+    Block(Block),
+}
+
+#[derive(Debug, Args)]
+pub struct Block {
+    #[command(subcommand)]
+    pub command: BlockCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BlockCommand {
+    /// Write log files into one block, each as a stream
+    Pack(Pack),
+    /// Print every line of a block, stream after stream
+    Cat(OneBlock),
+    /// Print the lines that fit: exit 0 when there are some, 1 when none, 2 on an error
+    Search(BlockSearch),
+    /// Say where a block's bytes went
+    Stat(OneBlock),
+    /// Read every byte and name what is damaged: exit 1 when something is
+    Verify(OneBlock),
+}
+
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// The log files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// The block to write; one that is there is replaced
+    #[arg(long, short, value_name = "BLOCK")]
+    pub out: PathBuf,
+
+    /// Large pages, squeezed hard: smaller and slower
+    #[arg(long)]
+    pub archive: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct OneBlock {
+    /// The block, a .tbk file
+    #[arg(value_name = "BLOCK")]
+    pub block: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct BlockSearch {
+    /// The block, a .tbk file
+    #[arg(value_name = "BLOCK")]
+    pub block: PathBuf,
+
+    /// What to find, as in `tailbuck search`
+    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    pub query: String,
+
+    /// Print only how many lines there are
+    #[arg(long)]
+    pub count: bool,
+
+    /// At most this many lines
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
 }
 
 /// `90`, `90s`, `5m`, `2h`, `1d`.

@@ -1,6 +1,7 @@
 //! The one binary: parse what was typed, do it, return an exit code. No logic lives here.
 
 mod args;
+mod block;
 mod demo;
 mod exit;
 mod http;
@@ -8,6 +9,7 @@ mod init;
 mod layout;
 mod log;
 mod nodes;
+mod progress;
 mod search;
 mod settings;
 mod up;
@@ -40,6 +42,7 @@ fn run(typed: Typed) -> anyhow::Result<Outcome> {
         Command::Tailer(node) => run_node(Role::Tailer, &node.config),
         Command::Buck(node) => run_node(Role::Buck, &node.config),
         Command::Porter(Porter { command: PorterCommand::Run(node) }) => run_node(Role::Porter, &node.config),
+        Command::Porter(Porter { command: PorterCommand::Block(block) }) => block::run(&block.command),
         Command::Web(node) => run_node(Role::Web, &node.config),
     }
 }

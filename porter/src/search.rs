@@ -7,6 +7,7 @@
 //! A line that stands in two blocks, because two porters were at work on two buckets at once, is handed out and
 //! counted once: until one of the two is written again, the block that is to yield is read without it.
 
+use crate::block::beside::side_by_side;
 use crate::block::search::{Candidates, Histogram, Search, Step, Steps, histogram, hits};
 use crate::block::{Ask, BlockError, Opened, Ranges};
 use crate::build::is_same_line;
@@ -18,8 +19,8 @@ use proto::message::{CountCell, Progress, SearchOrder};
 use proto::time::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Blocks whose search is begun at once when all must be.
 const BEGUN_AT_ONCE: usize = 8;
@@ -225,7 +226,7 @@ impl<'a, C: Blocks> Merged<'a, C> {
     fn begin(&mut self, count: usize) {
         let count = count.min(self.waiting.len());
         let blocks: Vec<BlockAt> = self.waiting.drain(..count).map(|(_, block)| block).collect();
-        let begun = side_by_side(&blocks, |block| {
+        let begun = side_by_side(threads(), &blocks, |block| {
             begin_part(self.catalog, block, self.doubles.get(block).cloned().unwrap_or_default(), &self.ask)
         });
         for part in begun {
@@ -254,7 +255,7 @@ impl<'a, C: Blocks> Merged<'a, C> {
             })
             .collect();
         let (parts, cancel) = (&self.parts, self.cancel);
-        let read = side_by_side(&wanted, |(at, number)| {
+        let read = side_by_side(threads(), &wanted, |(at, number)| {
             let part = &parts[*at];
             let page = part.opened.fetch_pages(&part.bytes, &[*number])?.pop().unwrap_or_default();
             let length = page.len() as u64;
@@ -320,7 +321,7 @@ pub fn count<C: Blocks>(
 ) -> (Vec<CountCell>, Vec<SearchError>) {
     let nanos = i64::try_from(step_nanos).unwrap_or(i64::MAX);
     let steps = Steps { range: ask.range, nanos };
-    let counted = side_by_side(blocks, |(at, block)| {
+    let counted = side_by_side(threads(), blocks, |(at, block)| {
         if let Some(without) = doubles.get(at) {
             return count_rows(catalog, (at, block), without, ask, steps, cancel);
         }
@@ -362,40 +363,7 @@ fn count_rows<C: Blocks>(
     merged.trouble.pop().map_or(Ok(counts), Err)
 }
 
-/// Does the same for each of some things on a few threads; results in their order.
-fn side_by_side<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = processors.min(THREADS_MAX).min(things.len());
-    if threads <= 1 {
-        return things.iter().map(work).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(things.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(thing) = things.get(at) else { return };
-                    let result = work(thing);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_side_by_side_comes_back_in_order() {
-        let things: Vec<u64> = (0..1000).collect();
-        assert_eq!(side_by_side(&things, |thing| thing * 2), (0..1000).map(|thing| thing * 2).collect::<Vec<_>>());
-        assert_eq!(side_by_side(&[], |thing: &u64| *thing), [0u64; 0]);
-    }
+/// How many threads one search may take.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX)
 }

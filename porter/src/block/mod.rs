@@ -33,6 +33,7 @@
 //! their bytes, up to a mebibyte; beyond that, or when the rest is in another block, another line begins. Pages
 //! are never cut inside such a line, so text across a piece's end is found like any other.
 
+pub mod beside;
 pub mod bits;
 pub mod cells;
 pub mod context;
@@ -50,6 +51,7 @@ pub mod parts;
 pub mod postings;
 pub mod search;
 pub mod template;
+pub mod verify;
 pub mod writer;
 
 #[cfg(test)]
@@ -140,6 +142,8 @@ pub struct BlockHead {
 /// A part of a block, to say which is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// The bytes before the first page.
+    Start,
     Footer,
     Head,
     Sources,
@@ -157,6 +161,7 @@ pub enum Part {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Start => f.write_str("beginning"),
             Self::Footer => f.write_str("footer"),
             Self::Head => f.write_str("head"),
             Self::Sources => f.write_str("source table"),

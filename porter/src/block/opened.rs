@@ -7,12 +7,12 @@
 use super::directory::{
     Count, Extent, HeadSection, PageEntry, read_counts, read_extents, read_pages, read_sources, streams_of,
 };
-use super::footer::{FOOTER_BYTES, Footer, MAGIC};
+use super::footer::{FOOTER_BYTES, Footer};
 use super::index::LeafTable;
 use super::limits::BASES_MAX;
 use super::page::{Base, Page};
 use super::postings::PageSet;
-use super::{BlockError, Part, VERSION};
+use super::{BlockError, Part};
 use crate::plan::{Leaves, Plan};
 use proto::event::Source;
 use proto::field::BadField;
@@ -24,6 +24,9 @@ use std::sync::Arc;
 
 /// What is read first, hoping that it holds the whole directory; that of a 64 MiB block does.
 pub const SUFFIX_BYTES: u64 = 256 << 10;
+
+/// Where the first page begins: behind the four bytes that name the format, its version and three zeros.
+pub const PAGES_AT: u64 = 8;
 
 /// Ranges closer than this are fetched as one.
 const GAP_BYTES: u64 = 4 << 10;
@@ -148,8 +151,7 @@ impl Opened {
         let head = HeadSection::read(&section(Part::Head)?).map_err(named(Part::Head))?;
         let sources = read_sources(&section(Part::Sources)?, &head.head.environment).map_err(named(Part::Sources))?;
         let stream_of = streams_of(&sources);
-        let first_page = MAGIC.len() as u64 + 4;
-        let pages = read_pages(&section(Part::Pages)?, first_page, footer.leaves.start, &stream_of)
+        let pages = read_pages(&section(Part::Pages)?, PAGES_AT, footer.leaves.start, &stream_of)
             .map_err(named(Part::Pages))?;
         let counts = read_counts(&section(Part::Counts)?, sources.len()).map_err(named(Part::Counts))?;
         let extents = read_extents(&section(Part::Extents)?).map_err(named(Part::Extents))?;
@@ -244,25 +246,5 @@ impl Opened {
             }
         }
         Ok(numbers.into_iter().zip(fetched).collect())
-    }
-
-    /// Reads every byte of the block and checks it: all pages, leaves, and the first bytes.
-    pub fn verify<R: Ranges + ?Sized>(&self, ranges: &R) -> Result<(), BlockError> {
-        let start = fetch_one(ranges, 0..8)?;
-        if start != [MAGIC.as_slice(), &[VERSION, 0, 0, 0]].concat() {
-            return Err(BlockError::Foreign);
-        }
-        for number in 0..self.page_count() {
-            self.read_page(ranges, number)?;
-        }
-        let region = self.footer.leaves.start;
-        for (number, leaf) in self.leaf_table.leaves.iter().enumerate() {
-            let range = region + leaf.at..region + leaf.at + u64::from(leaf.length);
-            let bytes = fetch_one(ranges, range)?;
-            if crc32c::crc32c(&bytes) != leaf.crc {
-                return Err(BlockError::Damaged { part: Part::Leaf(number), why: "does not fit its checksum" });
-            }
-        }
-        Ok(())
     }
 }

@@ -187,7 +187,7 @@ fn checksum(page: &[u8], number: u32) -> u32 {
 }
 
 /// A page without its checksum, which fits.
-fn checked(bytes: &[u8], number: u32) -> Result<&[u8], BlockError> {
+pub(super) fn checked(bytes: &[u8], number: u32) -> Result<&[u8], BlockError> {
     let damaged = |why| BlockError::Damaged { part: Part::Page(number), why };
     let (body, crc) = bytes.split_last_chunk().ok_or(damaged("ends too early"))?;
     if checksum(body, number) == u32::from_le_bytes(*crc) {
