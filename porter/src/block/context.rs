@@ -35,7 +35,9 @@ pub fn context<R: Ranges + ?Sized>(
     let mut lines: VecDeque<OwnedEvent> = VecDeque::new();
     let (mut first, mut end) = (here, here);
     loop {
-        let earlier = lines.iter().filter(|event| event.borrow().end() <= offset).count();
+        // An empty line at the offset itself is the line, not one before it.
+        let is_earlier = |event: &&OwnedEvent| event.offset < offset && event.borrow().end() <= offset;
+        let earlier = lines.iter().filter(is_earlier).count();
         let later = lines.iter().filter(|event| event.offset > offset).count();
         if end == here || later < after && end < pages.len() {
             let Some(&(page, _)) = pages.get(end) else { break };
