@@ -24,8 +24,11 @@ fn main() {
     if only.is_empty() || only == "ratios" {
         ratios::run(&corpus);
     }
-    if only == "whole" {
-        ratios::whole(&corpus);
+    match only.as_str() {
+        "whole" => ratios::whole(&corpus),
+        "files" => ratios::by_file(&corpus),
+        "sizes" => ratios::sizes(&corpus),
+        _ => {}
     }
     if only.is_empty() || only == "speed" {
         speed::run(&corpus);

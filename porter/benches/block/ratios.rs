@@ -103,13 +103,24 @@ pub fn whole(corpus: &Corpus) {
         &format!("{:.2}x against {:.2}x", raw / recent.bytes.len() as f64, raw / zstd as f64),
         recent.bytes.len() <= zstd,
     );
-    println!("archive block with index: {:.2}x", raw / archive.bytes.len() as f64);
-    for (written, name, most) in [(&recent, "recent", 3.5), (&archive, "archive", 2.0)] {
+    parts(&[(&recent, "recent", 3.5), (&archive, "archive", 2.0)]);
+}
+
+/// Sizes alone, with nothing beside them.
+pub fn sizes(corpus: &Corpus) {
+    let events = corpus.events();
+    parts(&[(&write(&events, Profile::Recent), "recent", 3.5), (&write(&events, Profile::Archive), "archive", 2.0)]);
+}
+
+fn parts(blocks: &[(&Written, &str, f64)]) {
+    for (written, name, most) in blocks {
+        let raw = written.summary.raw_bytes as f64;
+        println!("{name} block with index: {:.2}x, {} bytes", raw / written.bytes.len() as f64, written.bytes.len());
         let share = 100.0 * written.summary.index_bytes as f64 / raw;
-        row(&format!("index <= {most} % of raw, {name}"), &format!("{share:.2} %"), share <= most);
+        row(&format!("index <= {most} % of raw, {name}"), &format!("{share:.2} %"), share <= *most);
     }
-    for (written, name) in [(&recent, "recent"), (&archive, "archive")] {
-        where_it_went(written, name, raw);
+    for (written, name, _) in blocks {
+        where_it_went(written, name, written.summary.raw_bytes as f64);
     }
 }
 

@@ -18,6 +18,10 @@ pub fn run(corpus: &Corpus) {
         let (written, seconds) = timed(|| write(&events, profile));
         let name = format!("write {profile:?} >= {target} MB/s/core");
         row(&name, &format!("{:.1} MB/s", raw / seconds), raw / seconds >= target);
+        let all = written.summary.at_level.values().sum::<u64>() as f64;
+        let at = |(level, bytes): (&i32, &u64)| format!("{level}: {:.1} %", 100.0 * *bytes as f64 / all);
+        let shares: Vec<_> = written.summary.at_level.iter().map(at).collect();
+        println!("frames are {:.1} % of raw; squeezed at level {}", all / raw / 1e4, shares.join(", "));
         let opened = Opened::open(&written.bytes[..]).expect("it was just written");
         let (read, seconds) = timed(|| {
             (0..opened.page_count())

@@ -10,16 +10,26 @@
 //! 2 entries   varint d                         d different cells, themselves a column; then numbers: which
 //! 3 lines     -                                text: each cell and a newline
 //! 4 counted   -                                numbers: lengths; text: the cells
-//! 5 hex       u8 digits, u8 upper              text: the bytes of equally long hexadecimal cells, first bytes of all first
+//! 5 hex       u8 digits, u8 letters            text: the bytes of equally long hexadecimal cells, first bytes of all first;
+//!                                              letters: 0 lower, 1 upper; and 2 when dashes part 32 digits into 8-4-4-4-12
+//! 6 shared    varint group                     numbers: which of the words columns of this group share
 //! ```
 //!
-//! A run of digits takes its form: 0 no leading zeros, 1-18 so many digits, 255 as 0 but behind a column with how
+//! Words that come again in many columns (the identity of a request in whatever is said about it) stand once, in
+//! groups of their like, in the order of the first line that has them:
+//!
+//! ```text
+//! varint groups; each: varint words, and they as a column
+//! ```
+//!
+//! A run of digits takes its form: 0 no leading zeros, 1-19 so many digits, 255 as 0 but behind a column with how
 //! many digits each has.
 
 use super::numbers::take_numbers;
 use super::template::CELL;
 use proto::field::{BadField, Fields};
 
+pub mod shared;
 pub mod writer;
 
 pub use writer::CellStreams;
@@ -30,9 +40,16 @@ const ENTRIES: u8 = 2;
 const LINES: u8 = 3;
 const COUNTED: u8 = 4;
 const HEX: u8 = 5;
+const SHARED: u8 = 6;
+
+const HEX_UPPER: u8 = 1;
+const HEX_DASHED: u8 = 2;
 
 /// Longer runs of digits would not fit 64 bits.
-const DIGITS_MAX: usize = 18;
+const DIGITS_MAX: usize = 19;
+
+/// Groups of shared words in a page. Kinds of identities a program prints are few.
+const GROUPS_MAX: usize = 32;
 
 const FORM_PLAIN: u8 = 0;
 const FORM_WIDTHS: u8 = 255;
@@ -64,6 +81,7 @@ pub struct Cells<'a> {
     text: Fields<'a>,
     numbers: Fields<'a>,
     pub arena: Vec<u8>,
+    groups: Vec<Column>,
     /// How many more cells and bytes there may be; what is hostile ends here.
     budget: usize,
 }
@@ -71,12 +89,29 @@ pub struct Cells<'a> {
 impl<'a> Cells<'a> {
     #[must_use]
     pub fn new(heads: Fields<'a>, text: &'a [u8], numbers: &'a [u8], budget: usize) -> Self {
-        Self { heads, text: Fields::new(text), numbers: Fields::new(numbers), arena: Vec::new(), budget }
+        Self {
+            heads,
+            text: Fields::new(text),
+            numbers: Fields::new(numbers),
+            arena: Vec::new(),
+            groups: Vec::new(),
+            budget,
+        }
+    }
+
+    /// Reads the words columns share; they come before any column.
+    pub fn take_groups(&mut self) -> Result<(), BadField> {
+        for _ in 0..self.heads.count(GROUPS_MAX)? {
+            let words = self.heads.count(self.budget)?;
+            let group = self.take_nested(words, Nest::Words)?;
+            self.groups.push(group);
+        }
+        Ok(())
     }
 
     /// Reads a column of `count` cells.
     pub fn take_column(&mut self, count: usize) -> Result<Column, BadField> {
-        self.take_nested(count, true)
+        self.take_nested(count, Nest::Column)
     }
 
     /// Fails unless everything was read.
@@ -91,7 +126,7 @@ impl<'a> Cells<'a> {
         Ok(())
     }
 
-    fn take_nested(&mut self, count: usize, entries_allowed: bool) -> Result<Column, BadField> {
+    fn take_nested(&mut self, count: usize, nest: Nest) -> Result<Column, BadField> {
         if count == 0 {
             return Err(self.heads.bad("a column without cells"));
         }
@@ -102,10 +137,11 @@ impl<'a> Cells<'a> {
                 Ok(Column::Same(self.keep(bytes)?))
             }
             PATTERN => self.take_pattern(count),
-            ENTRIES if entries_allowed => self.take_entries(count),
+            ENTRIES if nest == Nest::Column => self.take_entries(count),
             LINES => self.take_lines(count),
             COUNTED => self.take_counted(count),
             HEX => self.take_hex(count),
+            SHARED if nest == Nest::Column => self.take_shared(count),
             _ => Err(self.heads.bad("a column of an unknown kind")),
         }
     }
@@ -152,16 +188,23 @@ impl<'a> Cells<'a> {
     fn take_entries(&mut self, count: usize) -> Result<Column, BadField> {
         let different = self.heads.count(count)?;
         self.spend(count)?;
-        let entries = self.take_nested(different, false)?;
+        let entries = self.take_nested(different, Nest::Words)?;
         let which = take_numbers(&mut self.numbers, count)?;
-        let spans = which
-            .into_iter()
-            .map(|entry| {
-                let entry = usize::try_from(entry).unwrap_or(usize::MAX);
-                entries.get(entry).ok_or(self.numbers.bad("an entry that is not there"))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Column::Each(spans))
+        self.pick(&entries, &which)
+    }
+
+    fn take_shared(&mut self, count: usize) -> Result<Column, BadField> {
+        let group = self.heads.count(GROUPS_MAX)?;
+        self.spend(count)?;
+        let which = take_numbers(&mut self.numbers, count)?;
+        let words = self.groups.get(group).ok_or(self.heads.bad("a group that is not there"))?;
+        self.pick(words, &which)
+    }
+
+    fn pick(&self, words: &Column, which: &[u64]) -> Result<Column, BadField> {
+        let word = |&word: &u64| words.get(usize::try_from(word).unwrap_or(usize::MAX));
+        let spans = which.iter().map(word).collect::<Option<_>>();
+        spans.map(Column::Each).ok_or(self.numbers.bad("a word that is not there"))
     }
 
     fn take_lines(&mut self, count: usize) -> Result<Column, BadField> {
@@ -199,13 +242,17 @@ impl<'a> Cells<'a> {
 
     fn take_hex(&mut self, count: usize) -> Result<Column, BadField> {
         let digits = usize::from(self.heads.u8()?);
-        let letters = if self.heads.u8()? == 0 { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
+        let form = self.heads.u8()?;
+        let letters = if form & HEX_UPPER == 0 { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
         self.spend(count)?;
         let bytes = self.text.take(count.saturating_mul(digits / 2))?;
         let mut spans = Vec::with_capacity(count);
         for row in 0..count {
             let start = self.here()?;
-            for byte in bytes.iter().skip(row).step_by(count) {
+            for (at, byte) in bytes.iter().skip(row).step_by(count).enumerate() {
+                if form & HEX_DASHED != 0 && matches!(at, 4 | 6 | 8 | 10) {
+                    self.arena.push(b'-');
+                }
                 self.arena.push(letters[usize::from(byte >> 4)]);
                 self.arena.push(letters[usize::from(byte & 15)]);
             }
@@ -213,6 +260,13 @@ impl<'a> Cells<'a> {
         }
         Ok(Column::Each(spans))
     }
+}
+
+/// Where a column stands: words don't stand for words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nest {
+    Column,
+    Words,
 }
 
 /// A number in decimal with at least so many digits.
@@ -234,10 +288,15 @@ mod tests {
 
     fn back(columns: &[Vec<Vec<u8>>]) -> usize {
         let mut streams = CellStreams::default();
-        for column in columns {
-            streams.put_column(&column.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        }
+        // As in a page: a column of many templates has lines of its own between those of the others.
+        let lines: Vec<Vec<u32>> = (0u32..)
+            .zip(columns)
+            .map(|(at, column)| (0..column.len() as u32).map(|row| row * columns.len() as u32 + at).collect())
+            .collect();
+        let cells = columns.iter().map(|column| column.iter().map(Vec::as_slice).collect());
+        streams.put_columns(lines.iter().map(Vec::as_slice).zip(cells).collect());
         let mut cells = Cells::new(Fields::new(&streams.heads), &streams.text, &streams.numbers, 1 << 20);
+        cells.take_groups().unwrap();
         for column in columns {
             let read = cells.take_column(column.len()).unwrap();
             for (row, cell) in column.iter().enumerate() {
@@ -256,12 +315,26 @@ mod tests {
             let bytes = back(&[column]);
             assert!(bytes <= most, "{bytes} bytes");
         };
-        check((0..100).map(|_| "10.0.0.7".to_owned()).collect(), 10);
+        check((0..100).map(|_| "10.0.0.7".to_owned()).collect(), 11);
         check((0..100).map(|i| format!("r{i}")).collect(), 110);
         check((0..100).map(|i| format!("10.0.{}.{}", i % 3, i % 7)).collect(), 240);
         check((0..100).map(|i| format!("{:08x}", i * 7_777_777)).collect(), 410);
         check((0..100).map(|i| ["GET", "P0ST"][i % 2].to_owned()).collect(), 125);
         check((0..50).map(|i| format!("0.{:0w$}", i * 3, w = i % 4)).collect(), 130);
+        let uuid = |i: u64| format!("{:08x}-0000-4000-8000-{:012x}", i * 0x9e37_79b9 % 0xffff_ffff, i * i);
+        check((0..100).map(uuid).collect(), 1610);
+    }
+
+    #[test]
+    fn words_of_many_columns_stand_once() {
+        let identity = |line: u64| {
+            format!("{:032x}", u128::from(line / 6 + 1).wrapping_mul(0xfedc_ba98_7654_3210_0123_4567_89ab_cdef))
+        };
+        let columns: Vec<Vec<Vec<u8>>> =
+            (0..3).map(|column| (0..100).map(|row| identity(row * 3 + column).into_bytes()).collect()).collect();
+        let alone: usize = columns.iter().map(|column| back(std::slice::from_ref(column))).sum();
+        let together = back(&columns);
+        assert!(together * 2 < alone, "{together} bytes beside {alone}");
     }
 
     proptest! {
@@ -271,6 +344,8 @@ mod tests {
                 "[0-9]{1,20}".prop_map(String::into_bytes),
                 "0{0,2}[0-9]{1,2}(\\.[0-9])?".prop_map(String::into_bytes),
                 "[0-9a-f]{8}".prop_map(String::into_bytes),
+                "[ab]{4}[ab]{4}".prop_map(String::into_bytes),
+                "[0-9A-F]{8}-0b1f-[0-9A-F]{4}-00A0-[0-9A-F]{12}".prop_map(String::into_bytes),
                 proptest::collection::vec(any::<u8>(), 0..5),
             ], 1..20), 1..4)) {
             back(&columns);
@@ -279,6 +354,7 @@ mod tests {
         #[test]
         fn any_bytes_are_columns_or_refused(heads: Vec<u8>, text: Vec<u8>, numbers: Vec<u8>, count in 0usize..50) {
             let mut cells = Cells::new(Fields::new(&heads), &text, &numbers, 1 << 12);
+            let _ = cells.take_groups();
             while cells.take_column(count).is_ok() && !cells.heads.is_empty() {}
         }
     }

@@ -27,7 +27,10 @@ pub const PAGE_TEXT_BYTES_MAX: usize = ARCHIVE_PAGE_BYTES + 2 * JOINED_LINE_BYTE
 /// written as plain lines.
 pub const PAGE_FRAME_BYTES_MAX: usize = 4 << 20;
 
-/// Frames from here on are squeezed less hard.
+/// Plain lines from here on are squeezed less hard.
+pub const LONG_LINES_BYTES: usize = 512 << 10;
+
+/// Columns from here on are squeezed less hard.
 pub const LONG_FRAME_BYTES: usize = 96 << 10;
 
 /// What later pages of an app take from the first one as their dictionary: the end of each frame. Held in memory

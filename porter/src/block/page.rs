@@ -11,7 +11,8 @@
 //!
 //! The frame `events` is drawn in `events`. RAW: heads say how lines end (0: each at its newline; 1: numbers with
 //! their lengths follow), text is the lines. TMPL: heads are `varint templates`, each counted, numbers with the
-//! template of each event, then the columns of each template in turn (drawn in `cells`).
+//! template of each event, the words that columns share, then the columns of each template in turn (both drawn in
+//! `cells`).
 //!
 //! The first of many pages of an app is their base: their heads and text are squeezed with the end of its heads and
 //! text (512 KiB at most, and at least 64 bytes) as the dictionary, so what an app always says stands in a block
@@ -299,6 +300,7 @@ fn read_templates(frames: &[Vec<u8>], events: usize) -> Result<Lines, BadField> 
             .ok_or(fields.bad("a template that is not there"))? += 1;
     }
     let mut cells = Cells::new(fields, text, numbers, 4 * PAGE_TEXT_BYTES_MAX);
+    cells.take_groups()?;
     let mut tables = Vec::with_capacity(count);
     for (template, &lines) in templates.iter().zip(&lines_of) {
         let columns = (0..cells_in(template)).map(|_| cells.take_column(lines)).collect::<Result<Vec<_>, _>>()?;

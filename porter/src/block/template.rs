@@ -51,16 +51,39 @@ pub struct Split<'a> {
     starts: Vec<usize>,
 }
 
+/// How lines are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// At every mark.
+    Words,
+    /// What stands between quotes is one cell. Right where browsers name themselves, wrong for JSON.
+    Quotes,
+}
+
+impl Cut {
+    /// Whether lines have text in quotes that may be better left whole.
+    #[must_use]
+    pub fn quotes_may_pay(lines: &[&[u8]]) -> bool {
+        let some = lines.get(..SAMPLE_LINES).unwrap_or(lines);
+        let quoted =
+            |line: &&&[u8]| line.split(|&byte| byte == b'"').skip(1).step_by(2).any(|inside| inside.contains(&b' '));
+        some.iter().filter(quoted).count() * 2 > some.len()
+    }
+}
+
+/// Lines looked at to see whether quotes matter.
+const SAMPLE_LINES: usize = 64;
+
 impl<'a> Split<'a> {
     #[must_use]
-    pub fn of(lines: &[&'a [u8]]) -> Self {
+    pub fn of(lines: &[&'a [u8]], how: Cut) -> Self {
         let mut split = Self::default();
         let mut known: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
         let mut template = Vec::new();
         for line in lines {
             split.starts.push(split.cells.len());
             template.clear();
-            cut(line, &mut template, &mut split.cells);
+            cut(line, how, &mut template, &mut split.cells);
             let id = known.get(&template).copied().unwrap_or_else(|| {
                 let id = count_u32(known.len());
                 known.insert(template.clone(), id);
@@ -83,9 +106,9 @@ impl<'a> Split<'a> {
     }
 
     /// One column of a template: a cell of each of its lines.
-    pub fn column(&self, lines: &[u32], slot: usize, out: &mut Vec<&'a [u8]>) {
-        out.clear();
-        out.extend(lines.iter().map(|&line| self.cells[self.starts[line as usize] + slot]));
+    #[must_use]
+    pub fn column(&self, lines: &[u32], slot: usize) -> Vec<&'a [u8]> {
+        lines.iter().map(|&line| self.cells[self.starts[line as usize] + slot]).collect()
     }
 }
 
@@ -100,7 +123,7 @@ pub fn cells_in(template: &[u8]) -> usize {
 }
 
 /// Appends a line's template and its cells.
-fn cut<'a>(line: &'a [u8], template: &mut Vec<u8>, cells: &mut Vec<&'a [u8]>) {
+fn cut<'a>(line: &'a [u8], how: Cut, template: &mut Vec<u8>, cells: &mut Vec<&'a [u8]>) {
     let mut at = 0;
     while at < line.len() {
         let start = at;
@@ -108,6 +131,9 @@ fn cut<'a>(line: &'a [u8], template: &mut Vec<u8>, cells: &mut Vec<&'a [u8]>) {
         while at < line.len() && KINDS[usize::from(line[at])] != MARK {
             kinds |= KINDS[usize::from(line[at])];
             at += 1;
+        }
+        if at == start + 8 && is_uuid(&line[start..]) {
+            (at, kinds) = (start + UUID_BYTES, MAKES_CELL);
         }
         if kinds == 0 {
             template.extend_from_slice(&line[start..at]);
@@ -118,8 +144,31 @@ fn cut<'a>(line: &'a [u8], template: &mut Vec<u8>, cells: &mut Vec<&'a [u8]>) {
         while at < line.len() && KINDS[usize::from(line[at])] == MARK {
             template.push(line[at]);
             at += 1;
+            if how == Cut::Quotes
+                && line[at - 1] == b'"'
+                && let Some(inside) = memchr::memchr(b'"', &line[at..])
+            {
+                if inside > 0 {
+                    template.push(CELL);
+                    cells.push(&line[at..at + inside]);
+                }
+                template.push(b'"');
+                at += inside + 1;
+            }
         }
     }
+}
+
+/// Eight hexadecimal digits, three times four, and twelve, with dashes between.
+pub const UUID_BYTES: usize = 36;
+
+/// Whether such an identity begins here and ends with its word. Its parts mean nothing alone.
+fn is_uuid(line: &[u8]) -> bool {
+    let Some((head, tail)) = line.split_at_checked(UUID_BYTES) else { return false };
+    let fits = |(at, byte): (usize, &u8)| {
+        if matches!(at, 8 | 13 | 18 | 23) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
+    };
+    head.iter().enumerate().all(fits) && tail.first().is_none_or(|&next| KINDS[usize::from(next)] == MARK)
 }
 
 /// Lays together templates that differ only in their words. `templates` must outlive the result, because words
@@ -274,14 +323,28 @@ mod tests {
     #[test]
     fn words_with_digits_are_cells() {
         let check = |line: &[u8], template: &[u8], cells: &[&[u8]]| {
-            let split = Split::of(&[line]);
+            let split = Split::of(&[line], Cut::Words);
             assert_eq!(split.templates, [template.to_vec()]);
             assert_eq!(split.cells, cells);
         };
         check(b"took 17 ms", b"took \x11 ms", &[b"17"]);
         check(b"10.0.0.7:443 up", b"\x11:\x11 up", &[b"10.0.0.7", b"443"]);
         check(b"", b"", &[]);
+        check(
+            b"of 0b1f9c00-12ab-4f00-9e1d-00aa11bb22cc: ok",
+            b"of \x11: ok",
+            &[b"0b1f9c00-12ab-4f00-9e1d-00aa11bb22cc"],
+        );
         check(b"odd \x11 byte", b"odd \x11 byte", &[b"\x11"]);
+    }
+
+    #[test]
+    fn what_is_quoted_can_be_one_cell() {
+        let line = b"1 \"GET /a b\" \"\" \"x\" \"open".as_slice();
+        let split = Split::of(&[line], Cut::Quotes);
+        assert_eq!(split.templates, [b"\x11 \"\x11\" \"\" \"\x11\" \"open".to_vec()]);
+        assert_eq!(split.cells, [b"1".as_slice(), b"GET /a b", b"x"]);
+        assert!(Cut::quotes_may_pay(&[line]) && !Cut::quotes_may_pay(&[b"{\"a\": \"b\"}"]));
     }
 
     #[test]
@@ -289,7 +352,7 @@ mod tests {
         let lines: Vec<Vec<u8>> =
             ["ann", "bob", "cid", "dan", "eve"].iter().map(|who| format!("user {who} went").into_bytes()).collect();
         let slices: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
-        let split = Split::of(&slices);
+        let split = Split::of(&slices, Cut::Words);
         assert_eq!(split.templates.len(), 5);
         let merged = merge(&split, &split.templates);
         assert_eq!(merged.templates, [b"user \x11 went".to_vec()]);
@@ -302,9 +365,10 @@ mod tests {
             prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..30),
                 "(a|b|c|d|e)(1|22|:)(x|y|\x11|\x12|\n| )".prop_map(String::into_bytes),
-            ], 0..40)) {
+                "[a\" 1]{0,9}(0b1f9c00-12ab-4f00-9e1d-00aa11bb22cc)?[\" x]{0,3}".prop_map(String::into_bytes),
+            ], 0..40), quotes: bool) {
             let slices: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
-            let split = Split::of(&slices);
+            let split = Split::of(&slices, if quotes { Cut::Quotes } else { Cut::Words });
             prop_assert_eq!(&lines_of(&split), &lines);
             let merged = merge(&split, &split.templates);
             prop_assert_eq!(&lines_of(&merged), &lines);

@@ -75,6 +75,8 @@ pub struct Summary {
     pub page_bytes: u64,
     /// Of the gram index alone.
     pub index_bytes: u64,
+    /// Bytes of pages before they were squeezed, by the level at which that was done.
+    pub at_level: BTreeMap<i32, u64>,
     /// Earliest and latest event; nothing when there are none.
     pub times: Option<(Timestamp, Timestamp)>,
     /// Spans of whole minutes that hold every event, from and up to.
@@ -479,6 +481,7 @@ impl Body {
             pages: count_u32(self.pages.len()),
             page_bytes,
             index_bytes,
+            at_level: self.writer.at_level.clone(),
             times: earliest.zip(latest).map(|(earliest, latest)| (Timestamp(earliest), Timestamp(latest))),
             intervals: intervals(&minutes, INTERVALS_MAX)
                 .into_iter()

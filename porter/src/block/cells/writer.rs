@@ -1,10 +1,16 @@
 //! Writes columns: finds out what the cells of each are and takes the smallest way of saying so.
 
 use super::super::numbers::{Shape, put_shaped, shape_of};
-use super::super::template::CELL;
-use super::{COUNTED, DIGITS_MAX, ENTRIES, FORM_PLAIN, FORM_WIDTHS, HEX, LINES, PATTERN, SAME};
+use super::super::template::{CELL, UUID_BYTES};
+use super::shared::{Class, Shared};
+use super::{
+    COUNTED, DIGITS_MAX, ENTRIES, FORM_PLAIN, FORM_WIDTHS, HEX, HEX_DASHED, HEX_UPPER, LINES, PATTERN, SAME, SHARED,
+};
 use proto::field::{put_count, put_counted};
 use rustc_hash::FxHashMap;
+
+/// What a byte of text is reckoned to cost once it is squeezed.
+const TEXT_BITS: u64 = 5;
 
 /// What a page's cells are written to.
 #[derive(Debug, Default)]
@@ -15,38 +21,43 @@ pub struct CellStreams {
 }
 
 impl CellStreams {
-    /// Appends a column. Never empty.
-    pub fn put_column(&mut self, cells: &[&[u8]]) {
-        self.put_nested(cells, true);
-    }
-
-    fn put_nested(&mut self, cells: &[&[u8]], entries_allowed: bool) {
-        let Some(first) = cells.first() else { return };
-        if cells.iter().all(|cell| cell == first) {
-            self.heads.push(SAME);
-            put_counted(&mut self.heads, first);
-            return;
+    /// Appends all columns of a page, each with the numbers of its lines. No column is empty.
+    pub fn put_columns(&mut self, columns: Vec<(&[u32], Vec<&[u8]>)>) {
+        let columns: Vec<_> = columns.into_iter().map(|(lines, cells)| (lines, Kind::of(&cells), cells)).collect();
+        let shared = Shared::of(&columns);
+        put_count(&mut self.heads, shared.groups.len());
+        for words in &shared.groups {
+            put_count(&mut self.heads, words.len());
+            self.put(&Kind::of_words(words), words);
         }
-        let pattern = Pattern::of(cells);
-        let pattern_bits = pattern.as_ref().map(Pattern::bits);
-        if entries_allowed {
-            let entries = Entries::of(cells);
-            if entries.pay(cells.len(), pattern_bits) {
-                self.put_entries(&entries);
-                return;
+        for ((_, kind, cells), shared) in columns.iter().zip(&shared.of_column) {
+            match shared {
+                Some((group, which)) => {
+                    self.heads.push(SHARED);
+                    put_count(&mut self.heads, *group);
+                    put_shaped(&mut self.numbers, which, &shape_of(which));
+                }
+                None => self.put(kind, cells),
             }
         }
-        match pattern {
-            Some(pattern) => self.put_pattern(&pattern),
-            None => self.put_text(cells),
-        }
     }
 
-    fn put_entries(&mut self, entries: &Entries<'_>) {
-        self.heads.push(ENTRIES);
-        put_count(&mut self.heads, entries.different.len());
-        self.put_nested(&entries.different, false);
-        put_shaped(&mut self.numbers, &entries.which, &shape_of(&entries.which));
+    fn put(&mut self, kind: &Kind<'_>, cells: &[&[u8]]) {
+        match kind {
+            Kind::Same(cell) => {
+                self.heads.push(SAME);
+                put_counted(&mut self.heads, cell);
+            }
+            Kind::Entries(entries) => {
+                self.heads.push(ENTRIES);
+                put_count(&mut self.heads, entries.different.len());
+                self.put(&entries.kind, &entries.different);
+                put_shaped(&mut self.numbers, &entries.which, &entries.shape);
+            }
+            Kind::Pattern(pattern) => self.put_pattern(pattern),
+            Kind::Hex(hex) => self.put_hex(*hex, cells),
+            Kind::Text => self.put_text(cells),
+        }
     }
 
     fn put_pattern(&mut self, pattern: &Pattern<'_>) {
@@ -63,9 +74,6 @@ impl CellStreams {
     }
 
     fn put_text(&mut self, cells: &[&[u8]]) {
-        if let Some(upper) = hex_case(cells) {
-            return self.put_hex(cells, upper);
-        }
         if cells.iter().any(|cell| cell.contains(&b'\n')) {
             self.heads.push(COUNTED);
             let lengths: Vec<u64> = cells.iter().map(|cell| cell.len() as u64).collect();
@@ -80,59 +88,128 @@ impl CellStreams {
         }
     }
 
-    fn put_hex(&mut self, cells: &[&[u8]], upper: bool) {
-        let digits = cells[0].len();
+    fn put_hex(&mut self, hex: Hex, cells: &[&[u8]]) {
         self.heads.push(HEX);
-        self.heads.push(u8::try_from(digits).expect("hexadecimal cells are short"));
-        self.heads.push(u8::from(upper));
-        for pair in 0..digits / 2 {
-            self.text.extend(cells.iter().map(|cell| hex_value(cell[2 * pair]) << 4 | hex_value(cell[2 * pair + 1])));
+        self.heads.push(u8::try_from(hex.digits).expect("hexadecimal cells are short"));
+        self.heads.push(hex.form);
+        for pair in 0..hex.digits / 2 {
+            let dashes =
+                if hex.form & HEX_DASHED == 0 { 0 } else { [4, 6, 8, 10].iter().filter(|at| **at <= pair).count() };
+            let at = 2 * pair + dashes;
+            self.text.extend(cells.iter().map(|cell| hex_value(cell[at]) << 4 | hex_value(cell[at + 1])));
         }
     }
+}
+
+/// How a column is best written.
+#[derive(Debug)]
+pub enum Kind<'a> {
+    Same(&'a [u8]),
+    Entries(Box<Entries<'a>>),
+    Pattern(Pattern<'a>),
+    Hex(Hex),
+    Text,
+}
+
+impl<'a> Kind<'a> {
+    pub fn of(cells: &[&'a [u8]]) -> Self {
+        if cells.iter().all(|cell| *cell == cells[0]) {
+            return Self::Same(cells[0]);
+        }
+        let kind = Self::of_words(cells);
+        match Entries::of(cells) {
+            Some(entries) if entries.pay(&kind) => Self::Entries(Box::new(entries)),
+            _ => kind,
+        }
+    }
+
+    /// Of cells of which none, or few, are the same.
+    pub fn of_words(cells: &[&'a [u8]]) -> Self {
+        if let [cell] = cells {
+            return Self::Same(cell);
+        }
+        match Pattern::of(cells) {
+            Some(pattern) => Self::Pattern(pattern),
+            None => Hex::of(cells).map_or(Self::Text, Self::Hex),
+        }
+    }
+
+    /// About how many bits it comes to.
+    pub fn bits(&self, cells: &[&[u8]]) -> u64 {
+        match self {
+            Self::Same(cell) => cell.len() as u64 * TEXT_BITS + 16,
+            Self::Entries(entries) => entries.shape.bits + entries.kind.bits(&entries.different),
+            Self::Pattern(pattern) => pattern.bits(),
+            Self::Hex(hex) => (cells.len() * hex.digits * 4) as u64,
+            Self::Text => text_bits(cells),
+        }
+    }
+
+    /// With which other columns it may share words.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Same(cell) => match Hex::of(&[cell]) {
+                Some(hex) if !cell.iter().all(u8::is_ascii_digit) => Some(Class::Hex(hex)),
+                _ => pattern_of(cell, |_| ()).map(Class::Pattern),
+            },
+            Self::Entries(entries) => entries.kind.class(),
+            Self::Pattern(pattern) => Some(Class::Pattern(pattern.text.clone())),
+            Self::Hex(hex) => Some(Class::Hex(*hex)),
+            Self::Text => None,
+        }
+    }
+}
+
+fn text_bits(cells: &[&[u8]]) -> u64 {
+    cells.iter().map(|cell| cell.len() as u64 + 1).sum::<u64>() * TEXT_BITS
 }
 
 /// The different cells of a column, in the order they came, and which each is.
-struct Entries<'a> {
+#[derive(Debug)]
+pub struct Entries<'a> {
     different: Vec<&'a [u8]>,
+    kind: Kind<'a>,
     which: Vec<u64>,
+    shape: Shape,
 }
 
 impl<'a> Entries<'a> {
-    fn of(cells: &[&'a [u8]]) -> Self {
+    /// Nothing when more than half of the cells are different.
+    fn of(cells: &[&'a [u8]]) -> Option<Self> {
         let mut known: FxHashMap<&[u8], u64> = FxHashMap::default();
         let mut different = Vec::new();
-        let which = cells
-            .iter()
-            .map(|&cell| {
-                *known.entry(cell).or_insert_with(|| {
-                    different.push(cell);
-                    different.len() as u64 - 1
-                })
-            })
-            .collect();
-        Self { different, which }
+        let mut which = Vec::with_capacity(cells.len());
+        for &cell in cells {
+            let next = different.len() as u64;
+            let number = *known.entry(cell).or_insert(next);
+            if number == next {
+                different.push(cell);
+                if different.len() * 2 > cells.len() {
+                    return None;
+                }
+            }
+            which.push(number);
+        }
+        Some(Self { kind: Kind::of_words(&different), different, shape: shape_of(&which), which })
     }
 
-    /// Whether naming each cell once costs less than writing every one; text is reckoned at five bits a byte.
-    fn pay(&self, cells: usize, pattern_bits: Option<u64>) -> bool {
-        if self.different.len() * 2 > cells {
-            return false;
-        }
-        let text: u64 = self.different.iter().map(|cell| cell.len() as u64 + 1).sum();
-        match pattern_bits {
-            Some(bits) => shape_of(&self.which).bits + text * 5 < bits,
-            None => true,
+    /// Whether naming each cell once costs less than writing every one.
+    fn pay(&self, other: &Kind<'_>) -> bool {
+        match other {
+            Kind::Pattern(pattern) => self.shape.bits + text_bits(&self.different) < pattern.bits(),
+            _ => true,
         }
     }
 }
 
 /// Cells that differ only in their runs of digits.
-struct Pattern<'a> {
+#[derive(Debug)]
+pub struct Pattern<'a> {
     text: Vec<u8>,
     runs: Vec<Run<'a>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Run<'a> {
     cells: Vec<&'a [u8]>,
     form: u8,
@@ -184,7 +261,7 @@ impl Run<'_> {
         self.values = self.cells.iter().map(|digits| number_of(digits)).collect();
         let width = self.cells[0].len();
         if self.cells.iter().all(|digits| digits.len() == width) {
-            self.form = u8::try_from(width).expect("runs have up to 18 digits");
+            self.form = u8::try_from(width).expect("runs have up to 19 digits");
         } else if self.cells.iter().all(|digits| digits.len() == 1 || digits[0] != b'0') {
             self.form = FORM_PLAIN;
         } else {
@@ -226,17 +303,39 @@ fn pattern_of<'a>(cell: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Option<Vec
     found.then_some(text)
 }
 
-/// Whether cells are hexadecimal of one even length and one case: false lower, true upper.
-fn hex_case(cells: &[&[u8]]) -> Option<bool> {
-    let length = cells[0].len();
-    if length < 4 || length % 2 == 1 || length > 254 || cells.iter().any(|cell| cell.len() != length) {
-        return None;
+/// Cells that are hexadecimal, of one even length and one case, perhaps with the dashes of a UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hex {
+    digits: usize,
+    form: u8,
+}
+
+impl Hex {
+    fn of(cells: &[&[u8]]) -> Option<Self> {
+        let length = cells[0].len();
+        let dashed = length == UUID_BYTES && cells[0][8] == b'-';
+        if length < 4 || length % 2 == 1 || length > 254 || cells.iter().any(|cell| cell.len() != length) {
+            return None;
+        }
+        let all = |letters: std::ops::RangeInclusive<u8>| {
+            let fits = |(at, byte): (usize, &u8)| {
+                if dashed && matches!(at, 8 | 13 | 18 | 23) {
+                    *byte == b'-'
+                } else {
+                    byte.is_ascii_digit() || letters.contains(byte)
+                }
+            };
+            cells.iter().all(|cell| cell.iter().enumerate().all(fits))
+        };
+        let form = if all(b'a'..=b'f') {
+            0
+        } else if all(b'A'..=b'F') {
+            HEX_UPPER
+        } else {
+            return None;
+        };
+        Some(if dashed { Self { digits: 32, form: form | HEX_DASHED } } else { Self { digits: length, form } })
     }
-    let all = |fits: fn(&u8) -> bool| cells.iter().all(|cell| cell.iter().all(fits));
-    if all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)) {
-        return Some(false);
-    }
-    all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte)).then_some(true)
 }
 
 fn hex_value(digit: u8) -> u8 {

@@ -3,12 +3,13 @@
 use super::super::Levels;
 use super::super::cells::CellStreams;
 use super::super::events::{Joiner, Row, joins_of, put_rows};
-use super::super::limits::{BASES_MAX, LONG_FRAME_BYTES, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
+use super::super::limits::{BASES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
 use super::super::numbers::put_numbers;
-use super::super::template::{Split, cells_in, merge};
+use super::super::template::{Cut, Split, cells_in, merge};
 use super::{RAW, TMPL, checksum, dictionary_of};
 use proto::field::{put_count, put_counted, put_u32};
 use proto::squeeze::Squeezer;
+use std::collections::BTreeMap;
 
 /// An event and its line, about to be written.
 #[derive(Clone, Copy, Debug)]
@@ -17,16 +18,18 @@ pub struct Entry<'a> {
     pub line: &'a [u8],
 }
 
-/// When one codec won by a sixth, the other is not tried on so many further pages that begin with the same source.
+/// When one way won by a sixth, the others are not tried on so many further pages of the app; when it was closer, on
+/// half as many, and then the two best are compared at a higher level.
 const PAGES_UNTRIED: u32 = 15;
 
 /// Writes pages.
 #[derive(Debug)]
 pub struct PageWriter {
     levels: Levels,
-    lines: Squeezer<'static>,
-    columns: Squeezer<'static>,
-    long_columns: Squeezer<'static>,
+    /// One for each level in use.
+    squeezers: BTreeMap<i32, Squeezer<'static>>,
+    /// Bytes of frames that were squeezed at each level.
+    pub at_level: BTreeMap<i32, u64>,
     /// For finding out which codec is smaller; the difference shows at any level.
     quick: Squeezer<'static>,
     last: Option<Choice>,
@@ -34,12 +37,17 @@ pub struct PageWriter {
     bases: usize,
 }
 
-/// Which codec won last, and for how long that is believed.
+/// Which way of writing won last, and for how long that is believed.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
-    source: u32,
-    codec: u8,
+    way: Way,
     pages_left: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Raw,
+    Cut(Cut),
 }
 
 /// The page whose frames are the dictionaries of those that follow.
@@ -48,7 +56,13 @@ struct WrittenBase {
     number: u32,
     codec: u8,
     /// For heads and text; none where there is nothing to learn from.
-    squeezers: [Option<Squeezer<'static>>; 2],
+    squeezers: [Option<Learned>; 2],
+}
+
+#[derive(Debug)]
+struct Learned {
+    level: i32,
+    squeezer: Squeezer<'static>,
 }
 
 /// A page's bytes, and which page was its dictionary.
@@ -63,9 +77,8 @@ impl PageWriter {
     pub fn new(levels: Levels) -> Self {
         Self {
             levels,
-            lines: Squeezer::new(levels.lines),
-            columns: Squeezer::new(levels.columns),
-            long_columns: Squeezer::new(levels.long_columns),
+            squeezers: BTreeMap::new(),
+            at_level: BTreeMap::new(),
             quick: Squeezer::new(1),
             last: None,
             base: None,
@@ -73,27 +86,24 @@ impl PageWriter {
         }
     }
 
-    /// For a frame nothing was learned for.
-    fn plain(&mut self, codec: u8, frame: &[u8]) -> &mut Squeezer<'static> {
-        match (codec, frame.len() > LONG_FRAME_BYTES) {
-            (RAW, _) => &mut self.lines,
-            (_, false) => &mut self.columns,
-            (_, true) => &mut self.long_columns,
-        }
+    fn level(&self, codec: u8, frame: &[u8]) -> i32 {
+        self.levels.of(codec == RAW, frame.len())
     }
 
-    fn learn(&self, codec: u8, frame: &[u8]) -> Option<Squeezer<'static>> {
-        let level = match (codec, frame.len() > LONG_FRAME_BYTES) {
-            (RAW, _) => self.levels.lines,
-            (_, false) => self.levels.columns,
-            (_, true) => self.levels.long_columns,
-        };
-        Squeezer::with_dictionary(level, dictionary_of(frame)?)
+    /// For a frame nothing was learned for.
+    fn plain(&mut self, level: i32) -> &mut Squeezer<'static> {
+        self.squeezers.entry(level).or_insert_with(|| Squeezer::new(level))
+    }
+
+    fn learn(&self, codec: u8, frame: &[u8]) -> Option<Learned> {
+        let level = self.level(codec, frame);
+        Some(Learned { level, squeezer: Squeezer::with_dictionary(level, dictionary_of(frame)?)? })
     }
 
     /// Pages of another app follow, which have nothing to learn from those before.
     pub fn begin_app(&mut self) {
         self.base = None;
+        self.last = None;
     }
 
     /// The page's bytes, in whichever codec should be smaller. `becomes_base` says that more of its app follows.
@@ -105,15 +115,18 @@ impl PageWriter {
         let (codec, frames) = self.choose(&rows, &lines, stream_of);
         let mut base = self.base.take();
         let mut page = PageBytes::new(codec, lines.len());
-        page.frame(&events, &mut self.columns);
+        let level = self.level(TMPL, &events);
+        page.frame(&events, self.plain(level));
         let mut learned = base.as_mut().filter(|base| base.codec == codec);
         let base_number = learned.as_ref().map(|base| base.number);
         for (place, frame) in frames.iter().enumerate() {
-            let squeezer = learned.as_mut().and_then(|base| base.squeezers.get_mut(place)?.as_mut());
-            match squeezer {
-                Some(squeezer) => page.frame(frame, squeezer),
-                None => page.frame(frame, self.plain(codec, frame)),
+            let learned = learned.as_mut().and_then(|base| base.squeezers.get_mut(place)?.as_mut());
+            let level = learned.as_ref().map_or(self.level(codec, frame), |learned| learned.level);
+            match learned {
+                Some(learned) => page.frame(frame, &mut learned.squeezer),
+                None => page.frame(frame, self.plain(level)),
             }
+            *self.at_level.entry(level).or_default() += frame.len() as u64;
         }
         if becomes_base && base.is_none() && self.bases < BASES_MAX {
             let learn = |place: usize| frames.get(place).and_then(|frame| self.learn(codec, frame));
@@ -126,36 +139,59 @@ impl PageWriter {
 
     /// The codec, and the frames behind that of the events.
     fn choose(&mut self, rows: &[Row], lines: &[&[u8]], stream_of: &[u32]) -> (u8, Vec<Vec<u8>>) {
-        let source = rows.first().map_or(0, |row| row.source);
-        let known = self.known(source);
         let raw = || raw_frames(lines, &joins_of(rows, stream_of));
-        if known == Some(RAW) {
+        let way = self.known();
+        if way == Some(Way::Raw) {
             return (RAW, raw());
         }
-        let cells = template_frames(lines);
-        if cells.iter().any(|frame| frame.len() > PAGE_FRAME_BYTES_MAX) {
-            return (RAW, raw());
+        let cut = |how| Some(template_frames(lines, how)).filter(|frames| fit(frames));
+        if let Some(Way::Cut(how)) = way {
+            return cut(how).map_or_else(|| (RAW, raw()), |frames| (TMPL, frames));
         }
-        if known == Some(TMPL) {
-            return (TMPL, cells);
+        let mut tries = vec![(Way::Raw, raw())];
+        tries.extend(cut(Cut::Words).map(|frames| (Way::Cut(Cut::Words), frames)));
+        if Cut::quotes_may_pay(lines) {
+            tries.extend(cut(Cut::Quotes).map(|frames| (Way::Cut(Cut::Quotes), frames)));
         }
-        let raw = raw();
-        if self.smaller(&raw, &cells, source) == RAW { (RAW, raw) } else { (TMPL, cells) }
+        let (way, frames) = self.smallest(tries);
+        (if way == Way::Raw { RAW } else { TMPL }, frames)
     }
 
-    fn known(&mut self, source: u32) -> Option<u8> {
-        let last = self.last.as_mut().filter(|last| last.source == source && last.pages_left > 0)?;
+    fn known(&mut self) -> Option<Way> {
+        let last = self.last.as_mut().filter(|last| last.pages_left > 0)?;
         last.pages_left -= 1;
-        Some(last.codec)
+        Some(last.way)
     }
 
-    fn smaller(&mut self, raw: &[Vec<u8>], cells: &[Vec<u8>], source: u32) -> u8 {
-        let mut cost = |frames: &[Vec<u8>]| frames.iter().map(|frame| self.quick.squeeze(frame).len()).sum::<usize>();
-        let (raw, cells) = (cost(raw), cost(cells));
-        let (codec, clear) = if cells < raw { (TMPL, cells * 6 < raw * 5) } else { (RAW, raw * 6 < cells * 5) };
-        self.last = Some(Choice { source, codec, pages_left: if clear { PAGES_UNTRIED } else { 0 } });
-        codec
+    fn smallest(&mut self, tries: Vec<(Way, Vec<Vec<u8>>)>) -> (Way, Vec<Vec<u8>>) {
+        let mut costs: Vec<(usize, usize)> = tries
+            .iter()
+            .enumerate()
+            .map(|(at, (_, frames))| (frames.iter().map(|frame| self.quick.squeeze(frame).len()).sum(), at))
+            .collect();
+        costs.sort_unstable();
+        let is_close =
+            |costs: &[(usize, usize)]| matches!(costs, [(first, _), (second, _), ..] if first * 6 >= second * 5);
+        let clear = !is_close(&costs);
+        if !clear {
+            costs.truncate(2);
+            let level = self.levels.long_columns;
+            for (cost, at) in &mut costs {
+                *cost = tries[*at].1.iter().map(|frame| self.plain(level).squeeze(frame).len()).sum();
+            }
+            costs.sort_unstable();
+        }
+        let best = costs.first().map_or(0, |(_, at)| *at);
+        let (way, frames) = tries.into_iter().nth(best).expect("plain lines are always tried");
+        let pages_left = if clear { PAGES_UNTRIED } else { PAGES_UNTRIED / 2 };
+        self.last = Some(Choice { way, pages_left });
+        (way, frames)
     }
+}
+
+/// Whether no frame is too large to be read.
+fn fit(frames: &[Vec<u8>]) -> bool {
+    frames.iter().all(|frame| frame.len() <= PAGE_FRAME_BYTES_MAX)
 }
 
 /// A page on its way out.
@@ -209,8 +245,8 @@ fn raw_frames(lines: &[&[u8]], joins: &[bool]) -> Vec<Vec<u8>> {
     vec![heads, text]
 }
 
-fn template_frames(lines: &[&[u8]]) -> Vec<Vec<u8>> {
-    let split = Split::of(lines);
+fn template_frames(lines: &[&[u8]], how: Cut) -> Vec<Vec<u8>> {
+    let split = Split::of(lines, how);
     let merged = merge(&split, &split.templates);
     let mut streams = CellStreams::default();
     put_count(&mut streams.heads, merged.templates.len());
@@ -218,13 +254,12 @@ fn template_frames(lines: &[&[u8]]) -> Vec<Vec<u8>> {
         put_counted(&mut streams.heads, template);
     }
     put_numbers(&mut streams.heads, &merged.of_line.iter().map(|&id| u64::from(id)).collect::<Vec<_>>());
-    let mut column = Vec::new();
-    for (template, lines) in merged.templates.iter().zip(merged.lines_of_templates()) {
-        for slot in 0..cells_in(template) {
-            merged.column(&lines, slot, &mut column);
-            streams.put_column(&column);
-        }
+    let lines_of = merged.lines_of_templates();
+    let mut columns = Vec::new();
+    for (template, lines) in merged.templates.iter().zip(&lines_of) {
+        columns.extend((0..cells_in(template)).map(|slot| (lines.as_slice(), merged.column(lines, slot))));
     }
+    streams.put_columns(columns);
     vec![streams.heads, streams.text, streams.numbers]
 }
 
