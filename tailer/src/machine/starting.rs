@@ -89,9 +89,9 @@ impl Machine {
         }
         self.recall_turns(&recovered.closed);
         let whole = recovered.skipped == 0 && self.knowledge.is_whole();
-        let ask = !(whole && (recovered.clean || recovered.same_boot));
-        let peers =
-            if ask { self.pick.ids().into_iter().chain(self.porters.iter().copied()).collect() } else { Vec::new() };
+        self.sure = whole && (recovered.clean || recovered.same_boot);
+        let all_peers = self.pick.ids().into_iter().chain(self.porters.iter().copied());
+        let peers = if self.sure { Vec::new() } else { all_peers.collect() };
         let starting = Starting {
             clock_by: now.mono + CLOCK_WAIT,
             known_by: now.mono + KNOWN_WAIT,

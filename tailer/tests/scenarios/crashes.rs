@@ -173,3 +173,30 @@ fn c7_a_gap_that_begins_inside_a_line_of_now_is_not_read_from_there() {
     let lines: std::collections::BTreeSet<_> = world.all_lines().into_iter().collect();
     assert_eq!(lines.iter().collect::<Vec<_>>(), ["aaaa", "bbbb", "cccccccccccccc", "dddd", "eeee", "first line"]);
 }
+
+/// The spool is empty, so the memory alone knows how far everything was read.
+#[test]
+fn c8_what_is_on_the_shelf_is_not_read_again() {
+    for clean in [true, false] {
+        let mut world = World::started(1);
+        world.write("/l/app.log", text(0, 5000).as_bytes());
+        world.run_seconds(300);
+        assert!(world.spool.values().all(Vec::is_empty) || world.spool.is_empty(), "what has a receipt is deleted");
+        for round in 1..4 {
+            if clean {
+                world.stop();
+            } else {
+                world.kill();
+            }
+            let more = text(5000 * round, 5000 * round + 10);
+            world.disk.append("/l/app.log", more.as_bytes());
+            let read = world.bytes_read;
+            world.start(true);
+            world.run_seconds(300);
+            assert_eq!(world.bytes_read - read, more.len() as u64, "clean: {clean}, round {round}");
+        }
+        let all: String =
+            [text(0, 5000)].into_iter().chain((1..4).map(|round| text(5000 * round, 5000 * round + 10))).collect();
+        all_exact(&world, &all);
+    }
+}
