@@ -39,7 +39,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Files or globs to follow instead of the logs below /var/log
+    /// Files, folders or globs to follow instead of the logs below /var/log
     #[arg(value_name = "PATH")]
     pub paths: Vec<String>,
 
@@ -47,9 +47,9 @@ pub struct Up {
     #[arg(long, value_name = "DIR", default_value = "tailbuck-data")]
     pub data: PathBuf,
 
-    /// How many bucks, 1 to 16
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
-    pub bucks: u8,
+    /// How many bucks, 1 to 16; there can be more later, not fewer [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub bucks: Option<u8>,
 
     /// How long a bucket lasts, such as 10s or 5m; fixed when the data folder is made [default: 1m]
     #[arg(long, value_name = "SPAN", value_parser = span)]
@@ -67,7 +67,7 @@ pub struct Up {
 #[derive(Debug, Args)]
 pub struct Search {
     /// What to find, such as 'error "connection reset" -healthz host:web*'
-    #[arg(value_name = "QUERY")]
+    #[arg(value_name = "QUERY", allow_hyphen_values = true, value_parser = query)]
     pub query: String,
 
     /// From when: now-15m, -15m, RFC 3339, a date or unix time
@@ -91,7 +91,7 @@ pub struct Search {
     pub format: Format,
 
     /// Go on with what arrives from now
-    #[arg(long, conflicts_with_all = ["count", "order"])]
+    #[arg(long, conflicts_with_all = ["count", "order", "from", "to"])]
     pub follow: bool,
 
     /// Print only how many there are
@@ -271,6 +271,14 @@ pub struct BlockSearch {
     pub limit: Option<usize>,
 }
 
+/// A query may begin with a minus, `-healthz`; with two it is a misspelt option.
+fn query(text: &str) -> Result<String, String> {
+    match text.strip_prefix("--") {
+        Some(_) => Err(format!("no such option; as text to find it is written '\"{text}\"'")),
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// `90`, `90s`, `5m`, `2h`, `1d`.
 fn span(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -303,6 +311,25 @@ mod tests {
         for bad in ["", "m", "5w", "-5s", "1.5h", "5 m"] {
             assert!(span(bad).is_err(), "{bad:?}");
         }
+    }
+
+    fn query_of(words: &[&str]) -> Result<String, clap::error::ErrorKind> {
+        let typed = Typed::try_parse_from([&["tailbuck", "search"], words].concat()).map_err(|error| error.kind())?;
+        let Command::Search(search) = typed.command else { panic!("{typed:?}") };
+        Ok(search.query)
+    }
+
+    #[test]
+    fn a_query_may_begin_with_a_minus_and_a_misspelt_option_is_none() {
+        for words in [vec!["-healthz"], vec!["-healthz", "--count"], vec!["--count", "-healthz"], vec!["-h x"]] {
+            let expected = words.iter().find(|word| !word.starts_with("--")).expect("one");
+            assert_eq!(query_of(&words).as_deref(), Ok(*expected), "{words:?}");
+        }
+        assert_eq!(query_of(&["--cuont"]), Err(clap::error::ErrorKind::ValueValidation));
+        assert!(query_of(&["x", "--cuont"]).is_err());
+        assert_eq!(query_of(&["--help"]), Err(clap::error::ErrorKind::DisplayHelp));
+        assert!(query_of(&["x", "--follow", "--from", "-1h"]).is_err(), "what is followed begins now");
+        assert!(query_of(&["x", "--follow"]).is_ok());
     }
 
     #[test]

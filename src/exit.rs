@@ -25,10 +25,40 @@ pub fn code(result: anyhow::Result<Outcome>) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the one place where a run says why it failed")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("tailbuck: {error:#}");
+    eprintln!("tailbuck: {}", in_one_line(error));
+}
+
+/// The error and its causes; a cause that the one before it already told is not told again.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref().is_some_and(is_pipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let taken = anyhow!("address in use");
+        assert_eq!(
+            in_one_line(&taken.context("can't listen on x: address in use")),
+            "can't listen on x: address in use"
+        );
+        let nested = anyhow!("no such file").context("/a/b").context("settings");
+        assert_eq!(in_one_line(&nested), "settings: /a/b: no such file");
+    }
 }

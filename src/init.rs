@@ -21,6 +21,7 @@ pub fn run(init: &Init) -> anyhow::Result<Outcome> {
         shelf: "../shelf".into(),
     };
     refuse_strange_names(&layout)?;
+    refuse_equal_addresses(&layout)?;
     refuse_a_folder_in_use(&init.out)?;
     layout.write(&init.out)?;
     tell(&layout, &init.out)?;
@@ -39,6 +40,15 @@ fn refuse_strange_names(layout: &Layout) -> anyhow::Result<()> {
     names.sort();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => bail!("two nodes would be called {:?}", pair[0]),
+        None => Ok(()),
+    }
+}
+
+fn refuse_equal_addresses(layout: &Layout) -> anyhow::Result<()> {
+    let mut addresses: Vec<_> = layout.bucks.iter().chain(&layout.porters).collect();
+    addresses.sort();
+    match addresses.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => bail!("two nodes would listen on {}", pair[0]),
         None => Ok(()),
     }
 }

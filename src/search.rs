@@ -36,7 +36,7 @@ fn find_web(cluster: &Cluster) -> anyhow::Result<Web> {
         let folder = cluster.data.as_deref().unwrap_or(Path::new("tailbuck-data"));
         let path = folder.join(WEB_URL_FILE);
         std::fs::read_to_string(&path).with_context(|| {
-            format!("{}: is `tailbuck up` running there? --data, --web and --config name another", path.display())
+            format!("no `tailbuck up` runs in {}; --data, --web and --config name another", folder.display())
         })?
     };
     Web::parse(url.trim()).map_err(anyhow::Error::msg)
@@ -63,6 +63,12 @@ fn answer(web: &Web, search: &Search, printer: &mut Printer) -> anyhow::Result<O
             Some("ev") => printer.events(&frame)?,
             Some("end") => {
                 printer.flush()?;
+                if printer.printed == 0 && io::stderr().is_terminal() {
+                    say(&format!(
+                        "nothing from {} to {}; --from -1d or a date looks further back",
+                        search.from, search.to
+                    ));
+                }
                 return ended(&frame, printer.printed, limit);
             }
             _ => {}
@@ -79,18 +85,23 @@ fn direction(order: Order) -> &'static str {
     }
 }
 
+/// Answers go to stdout, what is said about them to stderr.
+#[expect(clippy::print_stderr, reason = "the one place where something is said about an answer")]
+fn say(sentence: &str) {
+    eprintln!("tailbuck: {sentence}");
+}
+
 /// Says what the answer lacks, and whether anything was found.
-#[expect(clippy::print_stderr, reason = "answers go to stdout, what is said about them to stderr")]
 fn ended(frame: &Value, printed: u64, limit: u64) -> anyhow::Result<Outcome> {
     let why = frame["why"].as_str().unwrap_or_default();
     if why == "limit" {
-        eprintln!("tailbuck: there is more; --limit {limit} was reached");
+        say(&format!("there is more; --limit {limit} was reached"));
     }
     if why == "timeout" {
-        eprintln!("tailbuck: the time for a search was up; this is not all");
+        say("the time for a search was up; this is not all");
     }
     if frame["missing"].as_array().is_some_and(|missing| !missing.is_empty()) {
-        eprintln!("tailbuck: {}", frame["complete"].as_str().unwrap_or("the answer is not complete"));
+        say(frame["complete"].as_str().unwrap_or("the answer is not complete"));
     }
     Ok(if printed > 0 { Outcome::Done } else { Outcome::Nothing })
 }
@@ -118,13 +129,12 @@ fn follow(web: &Web, search: &Search, printer: &mut Printer) -> anyhow::Result<O
     bail!("{web}: the live tail ended")
 }
 
-#[expect(clippy::print_stderr, reason = "answers go to stdout, what is said about them to stderr")]
 fn note_gaps(frame: &Value) {
     if let Some(dropped) = frame["drop"].as_u64().filter(|dropped| *dropped > 0) {
-        eprintln!("tailbuck: {dropped} events came too fast and were left out");
+        say(&format!("{dropped} events came too fast and were left out"));
     }
     if frame["k"] == "gap" {
-        eprintln!("tailbuck: nothing is heard from {}", frame["node"].as_str().unwrap_or("a node"));
+        say(&format!("nothing is heard from {}", frame["node"].as_str().unwrap_or("a node")));
     }
 }
 
@@ -136,8 +146,10 @@ fn count(web: &Web, search: &Search) -> anyhow::Result<Outcome> {
     while let Some(frame) = next_frame(&mut reply)? {
         if frame["done"] == true {
             let total = sum(&frame["counts"]);
-            let about = if frame["exact"] == false { "≈" } else { "" };
-            writeln!(io::stdout(), "{about}{total}")?;
+            writeln!(io::stdout(), "{total}")?;
+            if frame["exact"] == false {
+                say("the count may be off: some of it could not be told from copies, or was not looked at");
+            }
             return ended(&frame, total, u64::MAX);
         }
     }
@@ -153,7 +165,8 @@ fn sum(counts: &Value) -> u64 {
 
 /// Asks, and turns a refusal into the web's own words.
 fn asked(web: &Web, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Reply> {
-    let mut reply = web.get(path, parameters, "application/x-ndjson").with_context(|| web.to_string())?;
+    let mut reply =
+        web.get(path, parameters, "application/x-ndjson").with_context(|| format!("{web} does not answer"))?;
     if reply.status == 200 {
         return Ok(reply);
     }

@@ -18,6 +18,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Bucks of a new folder: two copies of everything, and one may be away.
+const BUCKS: usize = 3;
+
 /// A bucket's width when nobody says otherwise: whoever tries it sees a block within two minutes.
 const BUCKET_SECONDS: u32 = 60;
 
@@ -46,8 +49,10 @@ pub async fn run(up: &Up) -> anyhow::Result<Outcome> {
         demo::start(demo_folder(&up.data), &nodes.stop);
     }
     writeln!(std::io::stdout(), "tailbuck is up: {url}/   (Ctrl-C stops it)")?;
-    nodes.until_stopped().await?;
-    Ok(Outcome::Done)
+    let ended = nodes.until_stopped().await;
+    // Who searches meanwhile is told that nothing runs here, not that nobody answers.
+    let _ = std::fs::remove_file(up.data.join(WEB_URL_FILE));
+    ended.map(|()| Outcome::Done)
 }
 
 /// Every node, in the order of the layout; gives back where the page is.
@@ -65,7 +70,10 @@ async fn start_all(nodes: &mut Nodes, layout: &Layout, data: &Path) -> anyhow::R
 
 fn plan(up: &Up) -> anyhow::Result<Layout> {
     let before = Before::read(&up.data)?;
-    let mut paths = absolute(&up.paths)?;
+    if !up.web.ip().is_loopback() {
+        bail!("--web {}: the page is served on loopback only, for there is no login yet", up.web);
+    }
+    let mut paths = up.paths.iter().map(|path| followed(path)).collect::<anyhow::Result<Vec<String>>>()?;
     let mut exclude = Vec::new();
     if up.demo {
         paths.push(demo::glob(&demo_folder(&std::path::absolute(&up.data)?)));
@@ -74,7 +82,7 @@ fn plan(up: &Up) -> anyhow::Result<Layout> {
         exclude = NOT_LOGS.map(str::to_owned).to_vec();
     }
     Ok(Layout {
-        bucks: before.addresses("buck", usize::from(up.bucks))?,
+        bucks: before.addresses("buck", before.bucks(up.bucks)?)?,
         porters: before.addresses("porter", 1)?,
         web: up.web,
         tailers: vec![host_name()],
@@ -90,10 +98,18 @@ fn demo_folder(data: &Path) -> PathBuf {
     data.join("demo")
 }
 
-/// What was typed is meant from here, not from a node's folder.
-fn absolute(paths: &[String]) -> anyhow::Result<Vec<String>> {
-    let absolute = |path: &String| Ok(std::path::absolute(path).with_context(|| path.clone())?.display().to_string());
-    paths.iter().map(absolute).collect()
+/// What was typed is meant from here, not from a node's folder. A folder means all that is below it.
+fn followed(path: &str) -> anyhow::Result<String> {
+    let absolute = std::path::absolute(path).with_context(|| path.to_owned())?;
+    let shown = absolute.display().to_string();
+    if path.contains(['*', '?', '[', '{']) && !absolute.exists() {
+        return Ok(shown);
+    }
+    if absolute.metadata().with_context(|| path.to_owned())?.is_dir() {
+        return Ok(format!("{}/**", shown.trim_end_matches('/')));
+    }
+    std::fs::File::open(&absolute).with_context(|| path.to_owned())?;
+    Ok(shown)
 }
 
 /// The kernel's name for this host, as far as it can name a folder.
@@ -107,6 +123,7 @@ fn host_name() -> String {
 /// What the folder holds from an earlier start.
 struct Before {
     data: PathBuf,
+    bucks: usize,
     bucket_seconds: Option<u32>,
 }
 
@@ -114,7 +131,25 @@ impl Before {
     fn read(data: &Path) -> anyhow::Result<Self> {
         let path = data.join("buck-1").join("settings.toml");
         let settings = if path.exists() { Some(Settings::read(&path)?) } else { None };
-        Ok(Self { data: data.to_owned(), bucket_seconds: settings.map(|settings| settings.bucket_seconds) })
+        let is_there = |number: &usize| data.join(format!("buck-{number}")).join("settings.toml").exists();
+        let bucks = (1..).take_while(is_there).count();
+        Ok(Self { data: data.to_owned(), bucks, bucket_seconds: settings.map(|settings| settings.bucket_seconds) })
+    }
+
+    /// What a buck that is left out holds would not be found, and nobody would know that it is missing.
+    fn bucks(&self, typed: Option<u8>) -> anyhow::Result<usize> {
+        match typed.map(usize::from) {
+            Some(typed) if typed < self.bucks => {
+                bail!(
+                    "{}: there are {} bucks in it, and {typed} would not find what the others hold",
+                    self.data.display(),
+                    self.bucks
+                )
+            }
+            Some(typed) => Ok(typed),
+            None if self.bucks > 0 => Ok(self.bucks),
+            None => Ok(BUCKS),
+        }
     }
 
     /// Fixed when the folder is made: buckets of two widths can't lie in one.

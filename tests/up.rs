@@ -44,12 +44,16 @@ fn a_line_is_found_before_and_after_it_is_ported_and_over_a_restart() {
         find_file(&dir.join("data"), "tbk").then_some(())
     });
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
+    let fewer = run(tailbuck().args(["up", "--bucks", "2", "--data"]).arg(dir.join("data")));
+    assert_eq!(fewer.status.code(), Some(2));
+    assert!(text(&fewer.stderr).contains("3 bucks"), "{}", text(&fewer.stderr));
     append(&log, &["fourth needle-4711 line, written while nothing ran"]);
     let (mut up, _) = start(&dir, &log);
     wait_for("the line written meanwhile is found too", || {
         let (found, _) = search(&dir, &["needle-4711"]);
         found.contains("fourth").then(|| assert_eq!(found.lines().count(), 3, "{found}"))
     });
+    assert_eq!(search(&dir, &["needle-4711", "--count"]).0, "3\n", "nothing is read again");
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
 }
 

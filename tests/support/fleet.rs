@@ -90,7 +90,7 @@ impl Fleet {
         let output = run(tailbuck()
             .args(["search", query, "--count", "--from", "1971-01-01", "--to", "2200-01-01"])
             .args(["--web", &self.web]));
-        text(&output.stdout).trim().trim_start_matches('≈').parse().unwrap_or(0)
+        text(&output.stdout).trim().parse().unwrap_or(0)
     }
 
     /// Waits until everything that fits is `count` events and the answer is complete.
