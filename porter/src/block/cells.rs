@@ -51,7 +51,6 @@ const DIGITS_MAX: usize = 19;
 /// Groups of shared words in a page. Kinds of identities a program prints are few.
 const GROUPS_MAX: usize = 32;
 
-const FORM_PLAIN: u8 = 0;
 const FORM_WIDTHS: u8 = 255;
 
 /// A stretch of [`Cells::arena`].

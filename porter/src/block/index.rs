@@ -124,6 +124,16 @@ impl IndexBuilder {
         self.roller.end_line(|gram| page.insert(gram));
     }
 
+    /// Part of a line that no piece of was given; with its newline when `ends` is set.
+    pub fn stretch(&mut self, bytes: &[u8], ends: bool) {
+        let page = &mut self.page;
+        let mut roller = Roller::default();
+        roller.push(bytes, |gram| page.insert(gram));
+        if ends {
+            roller.end_line(|gram| page.insert(gram));
+        }
+    }
+
     pub fn end_page(&mut self) {
         let (all, lists) = (&mut self.all, &mut self.lists);
         let mut before = 0;

@@ -105,6 +105,12 @@ impl<'a> Split<'a> {
         lines
     }
 
+    /// The first `count` cells of a line.
+    #[must_use]
+    pub fn cells_of(&self, line: usize, count: usize) -> &[&'a [u8]] {
+        &self.cells[self.starts[line]..][..count]
+    }
+
     /// One column of a template: a cell of each of its lines.
     #[must_use]
     pub fn column(&self, lines: &[u32], slot: usize) -> Vec<&'a [u8]> {

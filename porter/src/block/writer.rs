@@ -13,6 +13,7 @@ use super::footer::{Footer, MAGIC, SECTIONS, Section};
 use super::index::IndexBuilder;
 use super::limits::{BASE_PAGES_MIN, BLOCK_BYTES_MAX, EVENT_COST_BYTES, INTERVALS_MAX, SOURCES_MAX};
 use super::name::{BlockName, Namer};
+use super::page::writer::News;
 use super::page::{Entry, PageCutter, PageWriter, WrittenPage};
 use super::{BlockError, BlockHead, Profile, VERSION};
 use proto::event::{Event, Flags, Level, Source};
@@ -354,7 +355,6 @@ impl Body {
             order.iter().map(|&at| Entry { row: writer.rows[at].row, line: writer.line(&writer.rows[at]) }).collect();
         let mut page = PageEntry::of(entries.iter().map(|entry| entry.row), streams);
         let lines_before = self.lines;
-        self.read_lines(&entries, streams);
         for (entry, &at) in entries.iter().zip(order) {
             self.read_event(writer, entry, streams, writer.rows[at].crc);
         }
@@ -368,7 +368,8 @@ impl Body {
         self.app_bytes += page.text_bytes as usize;
         let follows = apps.bytes.get(app).copied().unwrap_or(0).saturating_sub(self.app_bytes);
         let becomes_base = follows >= BASE_PAGES_MIN * writer.page_bytes;
-        let WrittenPage { bytes, base } = self.writer.write(number, &entries, streams, becomes_base);
+        let WrittenPage { bytes, base, news } = self.writer.write(number, &entries, streams, becomes_base);
+        self.read_lines(&entries, streams, news.as_ref());
         page.at = self.bytes.len() as u64;
         page.length = count_u32(bytes.len());
         page.base = base;
@@ -387,7 +388,10 @@ impl Body {
         self.raw_bytes += u64::from(row.length) + u64::from(!row.flags.has(Flags::CONTINUES));
     }
 
-    fn read_lines(&mut self, entries: &[Entry<'_>], streams: &[u32]) {
+    /// Counts lines and gathers their grams. What lines have in common is looked at once, if it is known; windows
+    /// across the pieces of a long line are in no single one of them, so such a page is read in full.
+    fn read_lines(&mut self, entries: &[Entry<'_>], streams: &[u32], news: Option<&News>) {
+        let news = news.filter(|_| !entries.iter().any(|entry| entry.row.flags.has(Flags::CONTINUES)));
         let mut joiner = Joiner::default();
         let mut begins = true;
         for (at, entry) in entries.iter().enumerate() {
@@ -396,12 +400,20 @@ impl Body {
                 *self.counts.entry((entry.row.source, minute, entry.row.level)).or_default() += 1;
                 self.lines += 1;
             }
-            self.index.piece(entry.line);
             let stream = |row: &Row| streams[row.source as usize];
             let next = entries.get(at + 1).map(|next| (&next.row, stream(&next.row) == stream(&entry.row)));
             begins = !joiner.joins(&entry.row, next);
-            if begins {
-                self.index.end_line();
+            if news.is_none() {
+                self.index.piece(entry.line);
+                if begins {
+                    self.index.end_line();
+                }
+            }
+        }
+        for (entry, stretches) in entries.iter().zip(news.into_iter().flat_map(News::lines)) {
+            for &(from, to) in stretches {
+                let ends = to as usize > entry.line.len();
+                self.index.stretch(&entry.line[from as usize..entry.line.len().min(to as usize)], ends);
             }
         }
         self.index.end_page();

@@ -3,9 +3,7 @@
 use super::super::numbers::{Shape, put_shaped, shape_of};
 use super::super::template::{CELL, UUID_BYTES};
 use super::shared::{Class, Shared};
-use super::{
-    COUNTED, DIGITS_MAX, ENTRIES, FORM_PLAIN, FORM_WIDTHS, HEX, HEX_DASHED, HEX_UPPER, LINES, PATTERN, SAME, SHARED,
-};
+use super::{COUNTED, DIGITS_MAX, ENTRIES, FORM_WIDTHS, HEX, HEX_DASHED, HEX_UPPER, LINES, PATTERN, SAME, SHARED};
 use proto::field::{put_count, put_counted};
 use rustc_hash::FxHashMap;
 
@@ -60,7 +58,7 @@ impl CellStreams {
         }
     }
 
-    fn put_pattern(&mut self, pattern: &Pattern<'_>) {
+    fn put_pattern(&mut self, pattern: &Pattern) {
         self.heads.push(PATTERN);
         put_counted(&mut self.heads, &pattern.text);
         for run in &pattern.runs {
@@ -106,7 +104,7 @@ impl CellStreams {
 pub enum Kind<'a> {
     Same(&'a [u8]),
     Entries(Box<Entries<'a>>),
-    Pattern(Pattern<'a>),
+    Pattern(Pattern),
     Hex(Hex),
     Text,
 }
@@ -150,7 +148,7 @@ impl<'a> Kind<'a> {
         match self {
             Self::Same(cell) => match Hex::of(&[cell]) {
                 Some(hex) if !cell.iter().all(u8::is_ascii_digit) => Some(Class::Hex(hex)),
-                _ => pattern_of(cell, |_| ()).map(Class::Pattern),
+                _ => pattern_of(cell).map(Class::Pattern),
             },
             Self::Entries(entries) => entries.kind.class(),
             Self::Pattern(pattern) => Some(Class::Pattern(pattern.text.clone())),
@@ -204,35 +202,35 @@ impl<'a> Entries<'a> {
 
 /// Cells that differ only in their runs of digits.
 #[derive(Debug)]
-pub struct Pattern<'a> {
+pub struct Pattern {
     text: Vec<u8>,
-    runs: Vec<Run<'a>>,
+    runs: Vec<Run>,
 }
 
 #[derive(Debug, Default)]
-struct Run<'a> {
-    cells: Vec<&'a [u8]>,
+struct Run {
     form: u8,
     values: Vec<u64>,
+    /// How many digits each has; written only when nothing else tells.
     widths: Vec<u64>,
     shape: Option<Shape>,
 }
 
-impl<'a> Pattern<'a> {
-    fn of(cells: &[&'a [u8]]) -> Option<Self> {
-        let mut pattern = Self { text: Vec::new(), runs: Vec::new() };
-        pattern.text = pattern_of(cells[0], |_| ())?;
+impl Pattern {
+    fn of(cells: &[&[u8]]) -> Option<Self> {
+        let mut pattern = Self { text: pattern_of(cells[0])?, runs: Vec::new() };
         let places = pattern.text.iter().filter(|&&byte| byte == CELL).count();
-        pattern.runs.resize_with(places, Run::default);
+        let room = || Vec::with_capacity(cells.len());
+        pattern.runs.extend((0..places).map(|_| Run { values: room(), widths: room(), ..Run::default() }));
         for cell in cells {
             pattern.take_in(cell)?;
         }
-        pattern.runs.iter_mut().for_each(Run::number);
+        pattern.runs.iter_mut().for_each(Run::settle);
         Some(pattern)
     }
 
     /// Adds the cell's runs of digits; `None` when it has other bytes around them.
-    fn take_in(&mut self, cell: &'a [u8]) -> Option<()> {
+    fn take_in(&mut self, cell: &[u8]) -> Option<()> {
         let mut runs = self.runs.iter_mut();
         let mut rest = cell;
         for &byte in &self.text {
@@ -242,7 +240,7 @@ impl<'a> Pattern<'a> {
                     return None;
                 }
                 let (run, tail) = rest.split_at(digits);
-                runs.next()?.cells.push(run);
+                runs.next()?.take_in(run);
                 rest = tail;
             } else {
                 rest = rest.split_first().filter(|(first, _)| **first == byte)?.1;
@@ -256,17 +254,23 @@ impl<'a> Pattern<'a> {
     }
 }
 
-impl Run<'_> {
-    fn number(&mut self) {
-        self.values = self.cells.iter().map(|digits| number_of(digits)).collect();
-        let width = self.cells[0].len();
-        if self.cells.iter().all(|digits| digits.len() == width) {
-            self.form = u8::try_from(width).expect("runs have up to 19 digits");
-        } else if self.cells.iter().all(|digits| digits.len() == 1 || digits[0] != b'0') {
-            self.form = FORM_PLAIN;
-        } else {
+impl Run {
+    fn take_in(&mut self, digits: &[u8]) {
+        self.values.push(digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit - b'0')));
+        self.widths.push(digits.len() as u64);
+        if digits.len() > 1 && digits[0] == b'0' {
             self.form = FORM_WIDTHS;
-            self.widths = self.cells.iter().map(|digits| digits.len() as u64).collect();
+        }
+    }
+
+    /// Finds the form, once all are known.
+    fn settle(&mut self) {
+        let width = self.widths[0];
+        if self.widths.iter().all(|&other| other == width) {
+            self.form = u8::try_from(width).expect("runs have up to 19 digits");
+        }
+        if self.form != FORM_WIDTHS {
+            self.widths = Vec::new();
         }
         self.shape = Some(shape_of(&self.values));
     }
@@ -277,22 +281,14 @@ impl Run<'_> {
     }
 }
 
-fn number_of(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'))
-}
-
-/// A cell with its runs of digits taken out and named. `None` when it has none, or one too long, or stands for
-/// one itself.
-fn pattern_of<'a>(cell: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Option<Vec<u8>> {
+/// A cell with its runs of digits taken out. `None` when it has none, or one too long, or stands for one itself.
+fn pattern_of(cell: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(cell.len());
-    let mut found = false;
     for part in cell.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
         if part[0].is_ascii_digit() {
             if part.len() > DIGITS_MAX {
                 return None;
             }
-            found = true;
-            visit(part);
             text.push(CELL);
         } else if part.contains(&CELL) {
             return None;
@@ -300,7 +296,7 @@ fn pattern_of<'a>(cell: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Option<Vec
             text.extend_from_slice(part);
         }
     }
-    found.then_some(text)
+    text.contains(&CELL).then_some(text)
 }
 
 /// Cells that are hexadecimal, of one even length and one case, perhaps with the dashes of a UUID.

@@ -3,9 +3,9 @@
 use super::super::Levels;
 use super::super::cells::CellStreams;
 use super::super::events::{Joiner, Row, joins_of, put_rows};
-use super::super::limits::{BASES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
+use super::super::limits::{BASES_MAX, LONG_LINES_BYTES, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
 use super::super::numbers::put_numbers;
-use super::super::template::{Cut, Split, cells_in, merge};
+use super::super::template::{CELL, Cut, Split, cells_in, merge};
 use super::{RAW, TMPL, checksum, dictionary_of};
 use proto::field::{put_count, put_counted, put_u32};
 use proto::squeeze::Squeezer;
@@ -19,8 +19,9 @@ pub struct Entry<'a> {
 }
 
 /// When one way won by a sixth, the others are not tried on so many further pages of the app; when it was closer, on
-/// half as many, and then the two best are compared at a higher level.
-const PAGES_UNTRIED: u32 = 15;
+/// half as many, and then the two best are compared at a higher level. Short
+/// pages, which may be all there is of an app, are always compared as they would be written.
+const PAGES_UNTRIED: u32 = 31;
 
 /// Writes pages.
 #[derive(Debug)]
@@ -40,14 +41,8 @@ pub struct PageWriter {
 /// Which way of writing won last, and for how long that is believed.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
-    way: Way,
+    how: Option<Cut>,
     pages_left: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Raw,
-    Cut(Cut),
 }
 
 /// The page whose frames are the dictionaries of those that follow.
@@ -70,6 +65,75 @@ struct Learned {
 pub struct WrittenPage {
     pub bytes: Vec<u8>,
     pub base: Option<u32>,
+    /// Of its events, where they have text that no event of their template before them has.
+    pub news: Option<News>,
+}
+
+/// For each line, the stretches whose windows must be looked at so that the page's are all seen: the first line of a
+/// template whole, of the others their cells and what windows reach beyond them. A stretch that ends one byte behind
+/// its line has the newline in it.
+#[derive(Debug, Default)]
+pub struct News {
+    stretches: Vec<(u32, u32)>,
+    ends: Vec<u32>,
+}
+
+impl News {
+    fn of(split: &Split<'_>, lines: &[&[u8]]) -> Self {
+        let gaps: Vec<Vec<usize>> = split.templates.iter().map(|template| gaps_of(template)).collect();
+        let mut seen = vec![false; split.templates.len()];
+        let mut news = Self::default();
+        for (line, &template) in split.of_line.iter().enumerate() {
+            let template = template as usize;
+            let whole = lines[line].len() + 1;
+            if std::mem::replace(&mut seen[template], true) {
+                let mut at = 0;
+                let first = news.stretches.len();
+                for (gap, cell) in gaps[template].iter().zip(split.cells_of(line, gaps[template].len())) {
+                    let start = at + gap;
+                    at = start + cell.len();
+                    news.stretch(first, start.saturating_sub(WINDOW_BYTES - 1), whole.min(at + WINDOW_BYTES - 1));
+                }
+            } else {
+                news.stretch(news.stretches.len(), 0, whole);
+            }
+            news.ends.push(count_u32(news.stretches.len()));
+        }
+        news
+    }
+
+    /// Adds a stretch to a line whose first is at `first`, joined with the one before when they touch.
+    fn stretch(&mut self, first: usize, from: usize, to: usize) {
+        let (from, to) = (count_u32(from), count_u32(to));
+        match self.stretches.get_mut(first..).and_then(<[_]>::last_mut) {
+            Some(last) if from <= last.1 => last.1 = to,
+            _ => self.stretches.push((from, to)),
+        }
+    }
+
+    /// Each line's stretches, in order.
+    pub fn lines(&self) -> impl Iterator<Item = &[(u32, u32)]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let stretches = &self.stretches[start..end as usize];
+            start = end as usize;
+            stretches
+        })
+    }
+}
+
+/// The longest window of the gram index.
+const WINDOW_BYTES: usize = 4;
+
+/// How many bytes of a template stand before each of its cells, from the one before.
+fn gaps_of(template: &[u8]) -> Vec<usize> {
+    let mut parts: Vec<usize> = template.split(|&byte| byte == CELL).map(<[u8]>::len).collect();
+    parts.pop();
+    parts
+}
+
+fn count_u32(count: usize) -> u32 {
+    u32::try_from(count).expect("a page's bytes are capped")
 }
 
 impl PageWriter {
@@ -112,7 +176,7 @@ impl PageWriter {
         let lines: Vec<&[u8]> = entries.iter().map(|entry| entry.line).collect();
         let mut events = Vec::new();
         put_rows(&mut events, &rows, stream_of);
-        let (codec, frames) = self.choose(&rows, &lines, stream_of);
+        let Way { codec, frames, news, .. } = self.choose(&rows, &lines, stream_of);
         let mut base = self.base.take();
         let mut page = PageBytes::new(codec, lines.len());
         let level = self.level(TMPL, &events);
@@ -134,64 +198,88 @@ impl PageWriter {
             self.bases += 1;
         }
         self.base = base;
-        WrittenPage { bytes: page.finish(number), base: base_number }
+        WrittenPage { bytes: page.finish(number), base: base_number, news }
     }
 
-    /// The codec, and the frames behind that of the events.
-    fn choose(&mut self, rows: &[Row], lines: &[&[u8]], stream_of: &[u32]) -> (u8, Vec<Vec<u8>>) {
-        let raw = || raw_frames(lines, &joins_of(rows, stream_of));
-        let way = self.known();
-        if way == Some(Way::Raw) {
-            return (RAW, raw());
+    fn choose(&mut self, rows: &[Row], lines: &[&[u8]], stream_of: &[u32]) -> Way {
+        let raw = || Way::raw(lines, &joins_of(rows, stream_of));
+        match self.known() {
+            Some(None) => return raw(),
+            Some(Some(how)) => return Way::cut(lines, how).unwrap_or_else(raw),
+            None => {}
         }
-        let cut = |how| Some(template_frames(lines, how)).filter(|frames| fit(frames));
-        if let Some(Way::Cut(how)) = way {
-            return cut(how).map_or_else(|| (RAW, raw()), |frames| (TMPL, frames));
-        }
-        let mut tries = vec![(Way::Raw, raw())];
-        tries.extend(cut(Cut::Words).map(|frames| (Way::Cut(Cut::Words), frames)));
+        let mut tries = vec![raw()];
+        tries.extend(Way::cut(lines, Cut::Words));
         if Cut::quotes_may_pay(lines) {
-            tries.extend(cut(Cut::Quotes).map(|frames| (Way::Cut(Cut::Quotes), frames)));
+            tries.extend(Way::cut(lines, Cut::Quotes));
         }
-        let (way, frames) = self.smallest(tries);
-        (if way == Way::Raw { RAW } else { TMPL }, frames)
+        self.smallest(tries)
     }
 
-    fn known(&mut self) -> Option<Way> {
+    fn known(&mut self) -> Option<Option<Cut>> {
         let last = self.last.as_mut().filter(|last| last.pages_left > 0)?;
         last.pages_left -= 1;
-        Some(last.way)
+        Some(last.how)
     }
 
-    fn smallest(&mut self, tries: Vec<(Way, Vec<Vec<u8>>)>) -> (Way, Vec<Vec<u8>>) {
-        let mut costs: Vec<(usize, usize)> = tries
-            .iter()
-            .enumerate()
-            .map(|(at, (_, frames))| (frames.iter().map(|frame| self.quick.squeeze(frame).len()).sum(), at))
-            .collect();
+    fn smallest(&mut self, tries: Vec<Way>) -> Way {
+        let mut costs: Vec<(usize, usize)> =
+            (0..).zip(&tries).map(|(at, way)| (way.cost(&mut self.quick), at)).collect();
         costs.sort_unstable();
-        let is_close =
-            |costs: &[(usize, usize)]| matches!(costs, [(first, _), (second, _), ..] if first * 6 >= second * 5);
-        let clear = !is_close(&costs);
-        if !clear {
+        let clear = !matches!(costs[..], [(first, _), (second, _), ..] if first * 6 >= second * 5);
+        let short = tries.iter().all(|way| way.frames.iter().all(|frame| frame.len() <= LONG_LINES_BYTES));
+        if short || !clear {
             costs.truncate(2);
-            let level = self.levels.long_columns;
             for (cost, at) in &mut costs {
-                *cost = tries[*at].1.iter().map(|frame| self.plain(level).squeeze(frame).len()).sum();
+                *cost = self.final_cost(&tries[*at], short);
             }
             costs.sort_unstable();
         }
         let best = costs.first().map_or(0, |(_, at)| *at);
-        let (way, frames) = tries.into_iter().nth(best).expect("plain lines are always tried");
+        let way = tries.into_iter().nth(best).expect("plain lines are always tried");
         let pages_left = if clear { PAGES_UNTRIED } else { PAGES_UNTRIED / 2 };
-        self.last = Some(Choice { way, pages_left });
-        (way, frames)
+        self.last = Some(Choice { how: way.how, pages_left });
+        way
+    }
+
+    /// What a page comes to as it would be written, or nearly so when that would take long.
+    fn final_cost(&mut self, way: &Way, exactly: bool) -> usize {
+        let squeezed = |frame: &Vec<u8>| {
+            let level = if exactly { self.level(way.codec, frame) } else { self.levels.long_columns };
+            self.plain(level).squeeze(frame).len()
+        };
+        way.frames.iter().map(squeezed).sum()
     }
 }
 
-/// Whether no frame is too large to be read.
-fn fit(frames: &[Vec<u8>]) -> bool {
-    frames.iter().all(|frame| frame.len() <= PAGE_FRAME_BYTES_MAX)
+/// A page as it might be written.
+struct Way {
+    codec: u8,
+    /// How lines were cut; not at all in RAW.
+    how: Option<Cut>,
+    /// Behind that of the events.
+    frames: Vec<Vec<u8>>,
+    news: Option<News>,
+}
+
+impl Way {
+    fn raw(lines: &[&[u8]], joins: &[bool]) -> Self {
+        Self { codec: RAW, how: None, frames: raw_frames(lines, joins), news: None }
+    }
+
+    /// Nothing when a frame would be too large to be read.
+    fn cut(lines: &[&[u8]], how: Cut) -> Option<Self> {
+        let split = Split::of(lines, how);
+        let merged = merge(&split, &split.templates);
+        let frames = template_frames(&merged);
+        let news = Some(News::of(&merged, lines));
+        let fits = frames.iter().all(|frame| frame.len() <= PAGE_FRAME_BYTES_MAX);
+        fits.then_some(Self { codec: TMPL, how: Some(how), frames, news })
+    }
+
+    fn cost(&self, squeezer: &mut Squeezer<'static>) -> usize {
+        self.frames.iter().map(|frame| squeezer.squeeze(frame).len()).sum()
+    }
 }
 
 /// A page on its way out.
@@ -245,9 +333,7 @@ fn raw_frames(lines: &[&[u8]], joins: &[bool]) -> Vec<Vec<u8>> {
     vec![heads, text]
 }
 
-fn template_frames(lines: &[&[u8]], how: Cut) -> Vec<Vec<u8>> {
-    let split = Split::of(lines, how);
-    let merged = merge(&split, &split.templates);
+fn template_frames(merged: &Split<'_>) -> Vec<Vec<u8>> {
     let mut streams = CellStreams::default();
     put_count(&mut streams.heads, merged.templates.len());
     for template in &merged.templates {
@@ -294,5 +380,40 @@ impl PageCutter {
             (self.bytes, self.events) = (0, 0);
         }
         ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proto::grams::{Roller, grams_of};
+    use std::collections::BTreeSet;
+
+    proptest! {
+        /// Looking at the news of a page is looking at all of it.
+        #[test]
+        fn no_window_is_only_in_what_is_not_news(
+            lines in proptest::collection::vec(
+                prop_oneof![
+                    "(ab|cd|x) ?[0-9]{0,5}(ms|[.]| \"q [0-9]\")? ?(end|10.0.0.[0-9]|)".prop_map(String::into_bytes),
+                    proptest::collection::vec(any::<u8>(), 0..9),
+                ], 1..30),
+            quotes: bool,
+        ) {
+            let slices: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+            let way = Way::cut(&slices, if quotes { Cut::Quotes } else { Cut::Words }).unwrap();
+            let (mut all, mut seen) = (BTreeSet::new(), BTreeSet::new());
+            lines.iter().for_each(|line| grams_of(line, |gram| { all.insert(gram); }));
+            let news = way.news.unwrap();
+            prop_assert_eq!(news.lines().count(), lines.len());
+            for (line, stretches) in lines.iter().zip(news.lines()) {
+                let line = [line.as_slice(), b"\n"].concat();
+                for &(from, to) in stretches {
+                    Roller::default().push(&line[from as usize..to as usize], |gram| { seen.insert(gram); });
+                }
+            }
+            prop_assert_eq!(seen, all);
+        }
     }
 }
