@@ -58,6 +58,26 @@ fn a_line_is_found_before_and_after_it_is_ported_and_over_a_restart() {
 }
 
 #[test]
+fn a_file_that_was_rotated_while_nothing_ran_is_read_to_its_end() {
+    let dir = Dir::new("rotated");
+    fs::create_dir_all(dir.join("logs")).expect("a folder");
+    let (log, glob) = (dir.join("logs/app.log"), dir.join("logs/*.log"));
+    append(&log, &["one kept line"]);
+    let (mut up, _) = start(&dir, &glob);
+    wait_for("the first line", || (search(&dir, &["kept"]).0.lines().count() == 1).then_some(()));
+    assert_eq!(up.interrupt(), Some(0), "{}", up.log());
+    append(&log, &["two kept line, read by nobody"]);
+    fs::rename(&log, dir.join("logs/app.log.1")).expect("a log to rotate");
+    append(&log, &["three kept line, of the new file"]);
+    let (mut up, _) = start(&dir, &glob);
+    wait_for("all three", || {
+        let found = search(&dir, &["kept"]).0;
+        ["one", "two", "three"].iter().all(|word| found.contains(word)).then(|| assert_eq!(found.lines().count(), 3))
+    });
+    assert_eq!(up.interrupt(), Some(0), "{}", up.log());
+}
+
+#[test]
 fn a_thousand_identical_lines_stay_a_thousand() {
     let dir = Dir::new("identical");
     let log = dir.join("app.log");

@@ -38,6 +38,8 @@ pub mod disk;
 #[cfg(feature = "hands")]
 pub mod memory;
 #[cfg(feature = "hands")]
+mod moved;
+#[cfg(feature = "hands")]
 mod post;
 #[cfg(feature = "hands")]
 pub mod run;

@@ -19,7 +19,7 @@ use proto::field::{BadField, Fields, put_u32, put_u64};
 use proto::ids::{Environment, RunId, StreamId};
 use proto::limits::PATH_BYTES_MAX;
 use proto::packet::TailMark;
-use proto::time::BucketId;
+use proto::time::{BucketId, Timestamp};
 use sled::{Batch, Db, Tree};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,13 @@ impl Store {
         read_file(&value).ok()
     }
 
+    /// Every file that was followed, with the name it had.
+    #[must_use]
+    pub fn followed(&self) -> Vec<(Identity, PathBuf)> {
+        let entries = self.files.iter().flatten();
+        entries.filter_map(|(key, value)| Some((read_key(&key).ok()?, read_file(&value).ok()?.path.into()))).collect()
+    }
+
     /// Writes changes together. That they are on disk is not promised before [`Self::flush`].
     pub fn save(&self, memory: &Memory, boot: &[u8]) -> Result<(), sled::Error> {
         let mut files = Batch::default();
@@ -154,6 +161,13 @@ fn file_key(identity: &Identity) -> Vec<u8> {
     key.push(u8::from(identity.birth.is_some()));
     put_u64(&mut key, identity.birth.unwrap_or_default().0.cast_unsigned());
     key
+}
+
+fn read_key(key: &[u8]) -> Result<Identity, BadField> {
+    let mut fields = Fields::new(key);
+    let (device, inode, has_birth) = (fields.u64()?, fields.u64()?, fields.u8()? == 1);
+    let birth = Timestamp(fields.u64()?.cast_signed());
+    Ok(Identity { device, inode, birth: has_birth.then_some(birth) })
 }
 
 fn file_value(remembered: &Remembered) -> Vec<u8> {
@@ -237,7 +251,6 @@ fn read_closed(key: &[u8], value: &[u8]) -> Option<ClosedTo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::time::Timestamp;
 
     fn remembered() -> Remembered {
         Remembered {
@@ -276,6 +289,7 @@ mod tests {
         assert!(left.clean && left.same_boot && left.same_spool);
         assert_eq!((left.arrived, left.closed), (memory().arrived, memory().closed));
         assert_eq!(store.file(&identity()), Some(remembered()));
+        assert_eq!(store.followed(), [(identity(), "/var/log/app.log".into())]);
         assert_eq!(store.file(&Identity { birth: None, ..identity() }), None);
         store.forget(&memory().arrived[0].place).expect("writes");
         drop(store);

@@ -13,6 +13,7 @@ use crate::flight::Exchange;
 use crate::globs::{BadGlob, Globs};
 use crate::machine::{Counters, Identity, Machine};
 use crate::memory::{NoMemory, Store};
+use crate::moved::{self, Followed};
 use crate::pick::Buck;
 use crate::post::{Letter, Post};
 use crate::watch::{self, Walker, Watcher};
@@ -107,9 +108,9 @@ pub async fn run(
     let (told, inbox) = mpsc::channel(TOLD_MAX);
     let (scans, scan_asks) = mpsc::channel(1);
     let mut tasks = JoinSet::new();
-    tasks.spawn(watch_folders(walker, scan_asks, told.clone()));
-    tasks.spawn(watch_roster(Arc::clone(&members), told.clone()));
     let worker = Worker::new(config, folder, &me, &members, clock, Outbox { told: told.clone(), scans, post })?;
+    tasks.spawn(watch_folders(walker, worker.store.followed(), scan_asks, told.clone()));
+    tasks.spawn(watch_roster(Arc::clone(&members), told.clone()));
     let mut thread = tokio::task::spawn_blocking(move || worker.work(inbox));
     let ended = tokio::select! {
         ended = &mut thread => ended,
@@ -146,8 +147,9 @@ fn peers_of(roster: &Roster) -> (Vec<Buck>, Vec<NodeId>) {
 }
 
 /// Walks when asked to, and tells of changes in between.
-async fn watch_folders(walker: Walker, mut asks: Receiver<()>, told: Sender<Told>) {
+async fn watch_folders(walker: Walker, followed: Vec<Followed>, mut asks: Receiver<()>, told: Sender<Told>) {
     let walker = Arc::new(walker);
+    let mut followed = Some(followed);
     let watcher = Watcher::new();
     let mut watcher = watcher.inspect_err(|error| tracing::warn!(%error, "changes are found by looking")).ok();
     loop {
@@ -166,7 +168,7 @@ async fn watch_folders(walker: Walker, mut asks: Receiver<()>, told: Sender<Told
             changes = changes => Some(changes),
         };
         let sent = match changes {
-            None => walk(&walker, watcher.as_mut(), &told).await,
+            None => walk(&walker, followed.take(), watcher.as_mut(), &told).await,
             Some(changes) => tell(&walker, changes, &told).await,
         };
         if sent.is_none() {
@@ -179,19 +181,31 @@ async fn watch_folders(walker: Walker, mut asks: Receiver<()>, told: Sender<Told
 }
 
 /// Walks, watches the folders found, and walks again where a folder was new: something may have come before the
-/// watch did.
-async fn walk(walker: &Arc<Walker>, mut watcher: Option<&mut Watcher>, told: &Sender<Told>) -> Option<()> {
+/// watch did. The first time what was followed before is looked for under other names.
+async fn walk(
+    walker: &Arc<Walker>,
+    followed: Option<Vec<Followed>>,
+    mut watcher: Option<&mut Watcher>,
+    told: &Sender<Told>,
+) -> Option<()> {
+    let mut found = walk_once(walker).await?;
     for _ in 0..2 {
-        let walker = Arc::clone(walker);
-        let walk = tokio::task::spawn_blocking(move || walker.walk()).await.ok()?;
-        let new = watcher.as_mut().is_some_and(|watcher| watcher.set_folders(&walk.folders));
-        if !new {
-            return told.send(Told::Listing(walk.seen)).await.ok();
+        if !watcher.as_mut().is_some_and(|watcher| watcher.set_folders(&found.folders)) {
+            break;
         }
+        found = walk_once(walker).await?;
     }
+    if let Some(followed) = followed {
+        // They come first: what is in them was written first.
+        let moved = moved::find(walker.globs(), &followed, &found.seen);
+        found.seen.splice(0..0, moved);
+    }
+    told.send(Told::Listing(found.seen)).await.ok()
+}
+
+async fn walk_once(walker: &Arc<Walker>) -> Option<watch::Walk> {
     let walker = Arc::clone(walker);
-    let walk = tokio::task::spawn_blocking(move || walker.walk()).await.ok()?;
-    told.send(Told::Listing(walk.seen)).await.ok()
+    tokio::task::spawn_blocking(move || walker.walk()).await.ok()
 }
 
 async fn tell(walker: &Walker, changes: Vec<watch::Told>, told: &Sender<Told>) -> Option<()> {
