@@ -47,14 +47,11 @@ const SMALL_BYTES: usize = 64 << 10;
 
 /// Each file in a block of its own, beside zstd -19 of the whole file.
 pub fn by_file(corpus: &Corpus) {
-    let mut gains: Vec<(f64, &LogFile)> = corpus
-        .files
-        .iter()
-        .map(|file| {
-            let pages = write(&events_of(file, 0), Profile::Archive).summary.page_bytes;
-            (squeeze(&file.bytes, 19).len() as f64 / pages.max(1) as f64, file)
-        })
-        .collect();
+    let gain = |file| {
+        let pages = write(&events_of(file, 0), Profile::Archive).summary.page_bytes;
+        (squeeze(&file.bytes, 19).len() as f64 / pages.max(1) as f64, file)
+    };
+    let mut gains: Vec<(f64, &LogFile)> = corpus.files.iter().map(gain).collect();
     gains.sort_by(|a, b| a.0.total_cmp(&b.0));
     let counted = |file: &LogFile| file.format.starts_with("loghub ") || corpus.made_up;
     let of_loghub: Vec<f64> = gains.iter().filter(|(_, file)| counted(file)).map(|(gain, _)| *gain).collect();
@@ -74,9 +71,17 @@ pub fn by_file(corpus: &Corpus) {
         let middle = some[some.len() / 2].0;
         row(
             &format!("archive pages never < 0.98x zstd -19, files {name}"),
-            &format!("{worst:.3}x ({}), {below} of {} below, median {middle:.3}x", file.format, some.len()),
+            &format!(
+                "{worst:.3}x ({} of {} KiB), {below} of {} below, median {middle:.3}x",
+                file.format,
+                file.bytes.len() >> 10,
+                some.len()
+            ),
             *worst >= 0.98,
         );
+        for (gain, file) in some.iter().take(if of { below } else { 0 }) {
+            println!("  {gain:.3}x: {} of {} KiB", file.format, file.bytes.len() >> 10);
+        }
     }
 }
 

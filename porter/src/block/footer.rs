@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! u64 at, u64 bytes                               the leaves of the gram index
-//! 7 times u64 at, u32 packed, u32 bytes, u32 crc  head, sources, pages, counts, extents, leaf table, filter;
+//! 8 times u64 at, u32 packed, u32 bytes, u32 crc  head, sources, pages, counts, extents, leaf table, templates, filter;
 //!                                                 the crc32c is of the packed bytes; plain when packed = bytes
 //! u8 version, u8 profile, 2 zeros
 //! u32 crc32c of all the above
@@ -21,8 +21,16 @@ use std::ops::Range;
 pub const MAGIC: &[u8; 4] = b"tbk1";
 
 /// Sections in the order they stand.
-pub const SECTIONS: [Part; 7] =
-    [Part::Head, Part::Sources, Part::Pages, Part::Counts, Part::Extents, Part::LeafTable, Part::Filter];
+pub const SECTIONS: [Part; 8] = [
+    Part::Head,
+    Part::Sources,
+    Part::Pages,
+    Part::Counts,
+    Part::Extents,
+    Part::LeafTable,
+    Part::Templates,
+    Part::Filter,
+];
 
 pub const FOOTER_BYTES: usize = 16 + SECTIONS.len() * 20 + 4 + 4 + 4;
 
@@ -108,6 +116,13 @@ impl Footer {
         } else {
             Err("sections that don't fit the file")
         }
+    }
+
+    /// How long a section is in the file.
+    #[must_use]
+    pub fn packed_bytes(&self, part: Part) -> u64 {
+        let place = SECTIONS.iter().position(|&section| section == part);
+        place.and_then(|place| self.sections.get(place)).map_or(0, |section| u64::from(section.packed))
     }
 
     /// Where the directory begins.

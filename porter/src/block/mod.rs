@@ -14,8 +14,8 @@
 //! "tbk1" u8 version, 3 zeros
 //! pages       one after another                                        drawn in `page`
 //! leaves      of the gram index                                        drawn in `index`
-//! sections    head, sources, pages, counts, extents, leaf table        drawn in `directory`, `index`
-//!             each a zstd frame; then the filter, plain
+//! sections    head, sources, pages, counts, extents, leaf table,       drawn in `directory`, `index`, `templates`
+//!             templates, each a zstd frame; then the filter, plain
 //! footer      see `footer`; found by reading the file's last bytes
 //! ```
 //!
@@ -51,6 +51,7 @@ pub mod parts;
 pub mod postings;
 pub mod search;
 pub mod template;
+pub mod templates;
 pub mod verify;
 pub mod writer;
 
@@ -96,6 +97,14 @@ impl Profile {
         match self {
             Self::Recent => Levels { lines: 6, long_lines: 6, columns: 6, long_columns: 6 },
             Self::Archive => Levels { lines: 19, long_lines: 16, columns: 15, long_columns: 12 },
+        }
+    }
+
+    /// How hard zstd squeezes the table of templates, which is long and says much again.
+    fn table_level(self) -> i32 {
+        match self {
+            Self::Recent => 9,
+            Self::Archive => 17,
         }
     }
 
@@ -165,6 +174,7 @@ pub enum Part {
     Extents,
     LeafTable,
     Filter,
+    Templates,
     /// One leaf of the gram index, by number.
     Leaf(usize),
     /// One page, by number.
@@ -183,6 +193,7 @@ impl fmt::Display for Part {
             Self::Extents => f.write_str("extents"),
             Self::LeafTable => f.write_str("leaf table"),
             Self::Filter => f.write_str("filter"),
+            Self::Templates => f.write_str("template table"),
             Self::Leaf(number) => write!(f, "index leaf {number}"),
             Self::Page(number) => write!(f, "page {number}"),
         }

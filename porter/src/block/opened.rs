@@ -12,6 +12,7 @@ use super::index::LeafTable;
 use super::limits::BASES_MAX;
 use super::page::{Base, Page};
 use super::postings::PageSet;
+use super::templates::TemplateTable;
 use super::{BlockError, Part};
 use crate::plan::{Leaves, Plan};
 use proto::event::Source;
@@ -106,6 +107,7 @@ pub struct Opened {
     /// Of each stream.
     pub extents: Vec<Vec<Extent>>,
     pub leaf_table: LeafTable,
+    pub templates: TemplateTable,
     pub filter: GramFilter,
     /// Pages others learned from. What is wrong with one is told by the pages that need it.
     pub bases: BTreeMap<u32, Result<Base, BlockError>>,
@@ -157,6 +159,7 @@ impl Opened {
         let extents = read_extents(&section(Part::Extents)?).map_err(named(Part::Extents))?;
         let region = footer.leaves.end - footer.leaves.start;
         let leaf_table = LeafTable::read(&section(Part::LeafTable)?, region).map_err(named(Part::LeafTable))?;
+        let templates = TemplateTable::read(&section(Part::Templates)?).map_err(named(Part::Templates))?;
         let filter = GramFilter::from_bytes(&section(Part::Filter)?)
             .ok_or(BlockError::Damaged { part: Part::Filter, why: "not a power of two of bytes" })?;
         let mut streams: Vec<_> = sources.iter().map(|source| (source.tailer, source.stream)).collect();
@@ -174,6 +177,7 @@ impl Opened {
             counts,
             extents,
             leaf_table,
+            templates,
             filter,
             bases: BTreeMap::new(),
             length,
@@ -216,7 +220,7 @@ impl Opened {
             Some(Err(damage)) => return Err(damage.clone()),
             None => None,
         };
-        Page::read(bytes, number, &self.stream_of, base)
+        Page::read(bytes, number, &self.stream_of, base, &self.templates)
     }
 
     /// Fetches pages' bytes in one round.

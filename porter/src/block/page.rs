@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The frame `events` is drawn in `events`. RAW: heads say how lines end (0: each at its newline; 1: numbers with
-//! their lengths follow), text is the lines. TMPL: heads are `varint templates`, each counted, numbers with the
-//! template of each event, the words that columns share, then the columns of each template in turn (both drawn in
+//! their lengths follow), text is the lines. TMPL: heads are `varint templates`, numbers with which of
+//! the block's templates these are, numbers with which of these each event has, the words that columns share, then the columns of each template in turn (both drawn in
 //! `cells`).
 //!
 //! The first of many pages of an app is their base: their heads and text are squeezed with the end of its heads and
@@ -28,6 +28,7 @@ use super::events::{Row, RowsBefore, joins_of, take_rows};
 use super::limits::{BASE_BYTES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX};
 use super::numbers::take_numbers;
 use super::template::{CELL, cells_in};
+use super::templates::TemplateTable;
 use super::{BlockError, Part};
 use proto::event::Flags;
 use proto::field::{BadField, Fields};
@@ -77,18 +78,29 @@ pub struct Line<'a> {
 
 impl Page {
     /// Reads the page with this number. `stream_of` says which stream each of the block's sources belongs to; `base`
-    /// is the page it learned from, if it did.
-    pub fn read(bytes: &[u8], number: u32, stream_of: &[u32], base: Option<&Base>) -> Result<Self, BlockError> {
+    /// is the page it learned from, if it did; `templates` are the block's.
+    pub fn read(
+        bytes: &[u8],
+        number: u32,
+        stream_of: &[u32],
+        base: Option<&Base>,
+        templates: &TemplateTable,
+    ) -> Result<Self, BlockError> {
         let damaged = |why| BlockError::Damaged { part: Part::Page(number), why };
         let body = checked(bytes, number)?;
-        let page = Self::read_body(body, stream_of, base).map_err(|bad| damaged(bad.why))?;
+        let page = Self::read_body(body, stream_of, base, templates).map_err(|bad| damaged(bad.why))?;
         if page.rows.iter().any(|row| row.source as usize >= stream_of.len()) {
             return Err(damaged("a source that is none"));
         }
         Ok(page)
     }
 
-    fn read_body(body: &[u8], stream_of: &[u32], base: Option<&Base>) -> Result<Self, BadField> {
+    fn read_body(
+        body: &[u8],
+        stream_of: &[u32],
+        base: Option<&Base>,
+        templates: &TemplateTable,
+    ) -> Result<Self, BadField> {
         let mut fields = Fields::new(body);
         let codec = fields.u8()?;
         let events = fields.count(PAGE_EVENTS_MAX)?;
@@ -96,7 +108,7 @@ impl Page {
         let before = take_rows(frames.first().ok_or(fields.bad("no frames"))?, events)?;
         let lines = match codec {
             RAW => read_raw(frames, events)?,
-            TMPL => read_templates(&frames, events)?,
+            TMPL => read_templates(&frames, events, templates)?,
             _ => return Err(fields.bad("an unknown codec")),
         };
         Self::assemble(before, lines, stream_of, &fields)
@@ -287,11 +299,11 @@ fn read_raw(mut frames: Vec<Vec<u8>>, events: usize) -> Result<Lines, BadField> 
     }
 }
 
-fn read_templates(frames: &[Vec<u8>], events: usize) -> Result<Lines, BadField> {
+fn read_templates(frames: &[Vec<u8>], events: usize, known: &TemplateTable) -> Result<Lines, BadField> {
     let [_, heads, text, numbers] = frames else { return Err(BadField { at: 0, why: "frames are missing" }) };
     let mut fields = Fields::new(heads);
     let count = fields.count(events)?;
-    let templates = (0..count).map(|_| fields.counted(PAGE_TEXT_BYTES_MAX)).collect::<Result<Vec<_>, _>>()?;
+    let templates = known.take_some(&mut fields, count)?;
     let of_line = take_numbers(&mut fields, events)?;
     let mut lines_of = vec![0usize; count];
     for &template in &of_line {

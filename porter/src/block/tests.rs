@@ -405,7 +405,9 @@ fn every_damaged_byte_is_named_or_does_no_harm() {
             assert!(verified.is_err(), "byte {at} is not covered by any checksum");
         }
     }
-    for part in ["footer", "head", "page 0", "page table", "index leaf 0", "extents", "counts", "filter"] {
+    for part in
+        ["footer", "head", "page 0", "page table", "index leaf 0", "extents", "counts", "filter", "template table"]
+    {
         assert!(parts.contains(part), "{part} in {parts:?}");
     }
 }

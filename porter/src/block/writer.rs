@@ -15,7 +15,7 @@ use super::limits::{BASE_PAGES_MIN, BLOCK_BYTES_MAX, EVENT_COST_BYTES, INTERVALS
 use super::name::{BlockName, Namer};
 use super::page::writer::News;
 use super::page::{Entry, PageCutter, PageWriter, WrittenPage};
-use super::{BlockError, BlockHead, Profile, VERSION};
+use super::{BlockError, BlockHead, Part, Profile, VERSION};
 use proto::event::{Event, Flags, Level, Source};
 use proto::ids::{EventId, NodeId, StreamId};
 use proto::limits::LINE_BYTES_MAX;
@@ -72,7 +72,7 @@ pub struct Summary {
     pub copies: u64,
     pub raw_bytes: u64,
     pub pages: u32,
-    /// Of the pages alone.
+    /// Of the pages and of the templates they name.
     pub page_bytes: u64,
     /// Of the gram index alone.
     pub index_bytes: u64,
@@ -441,23 +441,26 @@ impl Body {
             name,
         };
         let mut sections = [const { Vec::new() }; SECTIONS.len()];
-        let [head_section, sources, pages, count_section, extent_section, table, filter] = &mut sections;
+        let [head_section, sources, pages, count_section, extent_section, table, templates, filter] = &mut sections;
         head.put(head_section);
         put_sources(sources, &writer.sources);
         put_pages(pages, &self.pages);
         put_counts(count_section, &counts);
         put_extents(extent_section, &extents);
         *table = index.table;
+        self.writer.book.table().put(templates);
         filter.extend_from_slice(index.filter.as_bytes());
-        self.put_sections(writer.profile, leaves, &sections);
+        let placed = self.put_sections(writer.profile, leaves, &sections);
+        let page_bytes = page_bytes + placed.packed_bytes(Part::Templates);
         let summary = self.summary(writer, copies, page_bytes, index_bytes, &counts, &extents);
         Written { bytes: self.bytes, name, summary }
     }
 
-    fn put_sections(&mut self, profile: Profile, leaves: Range<u64>, sections: &[Vec<u8>; SECTIONS.len()]) {
+    fn put_sections(&mut self, profile: Profile, leaves: Range<u64>, sections: &[Vec<u8>; SECTIONS.len()]) -> Footer {
         let mut footer = Footer { profile, leaves, sections: [Section::default(); SECTIONS.len()] };
-        for (place, section) in footer.sections.iter_mut().zip(sections) {
-            let squeezed = squeeze(section, 19);
+        for ((place, section), part) in footer.sections.iter_mut().zip(sections).zip(SECTIONS) {
+            let level = if part == Part::Templates { profile.table_level() } else { 19 };
+            let squeezed = squeeze(section, level);
             let packed = if squeezed.len() < section.len() { &squeezed } else { section };
             *place = Section {
                 at: self.bytes.len() as u64,
@@ -468,6 +471,7 @@ impl Body {
             self.bytes.extend_from_slice(packed);
         }
         footer.put(&mut self.bytes);
+        footer
     }
 
     fn summary(

@@ -6,8 +6,9 @@ use super::super::events::{Joiner, Row, joins_of, put_rows};
 use super::super::limits::{BASES_MAX, LONG_LINES_BYTES, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
 use super::super::numbers::put_numbers;
 use super::super::template::{CELL, Cut, Split, cells_in, merge};
+use super::super::templates::TemplateBook;
 use super::{RAW, TMPL, checksum, dictionary_of};
-use proto::field::{put_count, put_counted, put_u32};
+use proto::field::{put_count, put_u32};
 use proto::squeeze::Squeezer;
 use std::collections::BTreeMap;
 
@@ -36,6 +37,8 @@ pub struct PageWriter {
     last: Option<Choice>,
     base: Option<WrittenBase>,
     bases: usize,
+    /// The templates of all pages.
+    pub book: TemplateBook,
 }
 
 /// Which way of writing won last, and for how long that is believed.
@@ -147,6 +150,7 @@ impl PageWriter {
             last: None,
             base: None,
             bases: 0,
+            book: TemplateBook::default(),
         }
     }
 
@@ -176,7 +180,13 @@ impl PageWriter {
         let lines: Vec<&[u8]> = entries.iter().map(|entry| entry.line).collect();
         let mut events = Vec::new();
         put_rows(&mut events, &rows, stream_of);
-        let Way { codec, frames, news, .. } = self.choose(&rows, &lines, stream_of);
+        let Way { codec, mut frames, news, templates, .. } = self.choose(&rows, &lines, stream_of);
+        if codec == TMPL {
+            let mut heads = Vec::new();
+            put_count(&mut heads, templates.len());
+            put_numbers(&mut heads, &self.book.number(templates));
+            frames[0].splice(..0, heads);
+        }
         let mut base = self.base.take();
         let mut page = PageBytes::new(codec, lines.len());
         let level = self.level(TMPL, &events);
@@ -205,15 +215,19 @@ impl PageWriter {
         let raw = || Way::raw(lines, &joins_of(rows, stream_of));
         match self.known() {
             Some(None) => return raw(),
-            Some(Some(how)) => return Way::cut(lines, how).unwrap_or_else(raw),
+            Some(Some(how)) => return self.cut(lines, how).unwrap_or_else(raw),
             None => {}
         }
         let mut tries = vec![raw()];
-        tries.extend(Way::cut(lines, Cut::Words));
+        tries.extend(self.cut(lines, Cut::Words));
         if Cut::quotes_may_pay(lines) {
-            tries.extend(Way::cut(lines, Cut::Quotes));
+            tries.extend(self.cut(lines, Cut::Quotes));
         }
         self.smallest(tries)
+    }
+
+    fn cut(&self, lines: &[&[u8]], how: Cut) -> Option<Way> {
+        Way::cut(lines, how).filter(|way| self.book.has_room(&way.templates))
     }
 
     fn known(&mut self) -> Option<Option<Cut>> {
@@ -224,7 +238,7 @@ impl PageWriter {
 
     fn smallest(&mut self, tries: Vec<Way>) -> Way {
         let mut costs: Vec<(usize, usize)> =
-            (0..).zip(&tries).map(|(at, way)| (way.cost(&mut self.quick), at)).collect();
+            (0..).zip(&tries).map(|(at, way)| (way.cost(&mut self.quick, &self.book), at)).collect();
         costs.sort_unstable();
         let clear = !matches!(costs[..], [(first, _), (second, _), ..] if first * 6 >= second * 5);
         let short = tries.iter().all(|way| way.frames.iter().all(|frame| frame.len() <= LONG_LINES_BYTES));
@@ -244,11 +258,12 @@ impl PageWriter {
 
     /// What a page comes to as it would be written, or nearly so when that would take long.
     fn final_cost(&mut self, way: &Way, exactly: bool) -> usize {
+        let templates = self.book.new_among(&way.templates);
         let squeezed = |frame: &Vec<u8>| {
             let level = if exactly { self.level(way.codec, frame) } else { self.levels.long_columns };
             self.plain(level).squeeze(frame).len()
         };
-        way.frames.iter().map(squeezed).sum()
+        way.frames.iter().chain([&templates]).map(squeezed).sum()
     }
 }
 
@@ -257,14 +272,15 @@ struct Way {
     codec: u8,
     /// How lines were cut; not at all in RAW.
     how: Option<Cut>,
-    /// Behind that of the events.
+    /// Behind that of the events; the numbers of the templates are still to come.
     frames: Vec<Vec<u8>>,
+    templates: Vec<Vec<u8>>,
     news: Option<News>,
 }
 
 impl Way {
     fn raw(lines: &[&[u8]], joins: &[bool]) -> Self {
-        Self { codec: RAW, how: None, frames: raw_frames(lines, joins), news: None }
+        Self { codec: RAW, how: None, frames: raw_frames(lines, joins), templates: Vec::new(), news: None }
     }
 
     /// Nothing when a frame would be too large to be read.
@@ -274,11 +290,13 @@ impl Way {
         let frames = template_frames(&merged);
         let news = Some(News::of(&merged, lines));
         let fits = frames.iter().all(|frame| frame.len() <= PAGE_FRAME_BYTES_MAX);
-        fits.then_some(Self { codec: TMPL, how: Some(how), frames, news })
+        fits.then_some(Self { codec: TMPL, how: Some(how), frames, templates: merged.templates, news })
     }
 
-    fn cost(&self, squeezer: &mut Squeezer<'static>) -> usize {
-        self.frames.iter().map(|frame| squeezer.squeeze(frame).len()).sum()
+    /// New templates are a cost as well, though they stand elsewhere.
+    fn cost(&self, squeezer: &mut Squeezer<'static>, book: &TemplateBook) -> usize {
+        let templates = book.new_among(&self.templates);
+        self.frames.iter().chain([&templates]).map(|frame| squeezer.squeeze(frame).len()).sum()
     }
 }
 
@@ -335,10 +353,6 @@ fn raw_frames(lines: &[&[u8]], joins: &[bool]) -> Vec<Vec<u8>> {
 
 fn template_frames(merged: &Split<'_>) -> Vec<Vec<u8>> {
     let mut streams = CellStreams::default();
-    put_count(&mut streams.heads, merged.templates.len());
-    for template in &merged.templates {
-        put_counted(&mut streams.heads, template);
-    }
     put_numbers(&mut streams.heads, &merged.of_line.iter().map(|&id| u64::from(id)).collect::<Vec<_>>());
     let lines_of = merged.lines_of_templates();
     let mut columns = Vec::new();
