@@ -62,6 +62,15 @@ impl Links {
         dialled.unwrap_or(Err(LinkError::NotInTime { node, within }))?.ask(question, within).await
     }
 
+    /// This connection is not given out any more: its peer does not answer.
+    pub async fn give_up(&self, node: NodeId, link: &Link) {
+        let Ok(slot) = self.slot(node) else { return };
+        let mut held = slot.link.lock().await;
+        if held.as_ref().is_some_and(|held| held.is_same(link)) {
+            *held = None;
+        }
+    }
+
     /// Until then this node is not dialled; an open connection stays in use.
     pub fn rest(&self, node: NodeId, during: Duration) {
         if let Ok(slot) = self.slot(node) {

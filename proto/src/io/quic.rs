@@ -57,6 +57,10 @@ pub const GUARD_EVERY: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
 
+/// The round trip that is assumed before one was measured: a first datagram that is lost, or comes before the peer
+/// is up, is sent again after three of these.
+const ROUND_TRIP_GUESS: Duration = Duration::from_millis(100);
+
 /// A reader that takes nothing for this long is given up.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
@@ -155,6 +159,7 @@ fn transport(dialler: bool) -> Arc<quinn::TransportConfig> {
         .receive_window(CONNECTION_WINDOW_BYTES.into())
         .send_window(CONNECTION_WINDOW_BYTES.into())
         .max_idle_timeout(Some(quinn::IdleTimeout::try_from(IDLE_MAX).expect("30 s fit a variable-length integer")))
+        .initial_rtt(ROUND_TRIP_GUESS)
         .keep_alive_interval(dialler.then_some(KEEP_ALIVE_EVERY))
         .datagram_receive_buffer_size(None);
     Arc::new(config)

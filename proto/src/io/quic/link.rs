@@ -73,6 +73,11 @@ impl Link {
         self.0.connection.close_reason().is_none()
     }
 
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns when the connection is gone, with why.
     pub async fn closed(&self) -> String {
         self.0.connection.closed().await.to_string()
@@ -82,6 +87,12 @@ impl Link {
     #[must_use]
     pub fn round_trip(&self) -> Duration {
         self.0.connection.rtt()
+    }
+
+    /// Datagrams that came from the peer so far: while it lives, something comes back for whatever is sent.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.0.connection.stats().udp_rx.datagrams
     }
 
     /// One question, one answer. Any number may be asked at once; beyond the cap they wait their turn.
