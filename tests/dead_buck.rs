@@ -1,5 +1,7 @@
 //! A buck that dies holds up one search, not every one.
 
+#![allow(clippy::disallowed_methods, reason = "a test that measures reads the clock")]
+
 mod support;
 
 use std::fs::{self, OpenOptions};
