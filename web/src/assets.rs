@@ -2,8 +2,8 @@
 //!
 //! Every file stands under `/assets/BUILD/`, where BUILD is a hash of them all; so they may be kept for ever,
 //! and the one file that may not, the page itself, is asked about by its `ETag`. A page of an older build asks
-//! for names that are not here any more and gets nothing, rather than half of another build. Comments are for who
-//! reads the source: they are left out on the way, their lines stay, so that an error names the right one.
+//! for names that are not here any more and gets nothing, rather than half of another build. Comments and indents are
+//! for who reads the source: they are left out on the way, their lines stay, so that an error names the right one.
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -97,7 +97,7 @@ static ASSETS: LazyLock<BTreeMap<String, Asset>> = LazyLock::new(|| {
 });
 
 fn sent(name: &str, text: &str) -> Vec<u8> {
-    if name.ends_with(".js") { without_comments(text).into_bytes() } else { text.as_bytes().to_vec() }
+    if name.ends_with(".js") { bare(text).into_bytes() } else { text.as_bytes().to_vec() }
 }
 
 fn asset(bytes: Vec<u8>, content_type: &'static str, cache_control: &'static str) -> Asset {
@@ -111,15 +111,16 @@ fn gzip(bytes: &[u8]) -> Bytes {
     Bytes::from(packed.expect("writing into memory cannot fail"))
 }
 
-/// Lines that are nothing but a comment come out empty. Our scripts write comments no other way.
-fn without_comments(script: &str) -> String {
+/// Lines without their indents; those that are nothing but a comment come out empty. Our scripts write comments no
+/// other way, and no text of theirs goes on over a line's end.
+fn bare(script: &str) -> String {
     let mut in_comment = false;
     let mut kept = Vec::new();
     for line in script.split('\n') {
         let text = line.trim_start();
         let is_comment = in_comment || text.starts_with("//") || text.starts_with("/**");
         in_comment = (in_comment || text.starts_with("/**")) && !text.contains("*/");
-        kept.push(if is_comment { "" } else { line });
+        kept.push(if is_comment { "" } else { text });
     }
     kept.join("\n")
 }
@@ -198,15 +199,17 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_left_out_and_lines_stay() {
+    fn comments_and_indents_are_left_out_and_lines_stay() {
         for (name, written) in FILES {
             let sent = text(&format!("{PREFIX}{}/{name}", build()));
             assert_eq!(sent.split('\n').count(), written.split('\n').count(), "{name}");
             assert!(!sent.contains("/**") && !sent.contains("//!"), "{name}");
+            let open = |line: &&str| name.ends_with(".js") && line.matches('`').count() % 2 == 1;
+            assert_eq!(sent.lines().find(open), None, "{name}: a text that goes on over a line's end");
         }
-        let check = |written: &str, sent: &str| assert_eq!(without_comments(written), sent);
+        let check = |written: &str, sent: &str| assert_eq!(bare(written), sent);
         check("a\n// b\n  /** c\n   * d */\ne // f\n", "a\n\n\n\ne // f\n");
-        check("x = 1\n  * 2\n/** one */\ny\n", "x = 1\n  * 2\n\ny\n");
+        check("x = 1\n  * 2\n/** one */\ny\n", "x = 1\n* 2\n\ny\n");
     }
 
     /// The browser enforces it too; this names the line.
