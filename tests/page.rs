@@ -50,7 +50,7 @@ impl Stage {
             "(() => {{
                if ({condition}) return true;
                const form = document.querySelector('.search .ask');
-               const status = document.querySelector('.search .status').textContent;
+               const status = document.querySelector('.search .told').textContent;
                if (status && !form.querySelector('.stopping') || !window.asked) {{
                  window.asked = true;
                  form.elements.q.value = {typed};
@@ -120,7 +120,7 @@ fn a_query_is_typed_and_rows_and_bars_are_seen() {
     stage.browser.type_text("/cart");
     stage.browser.press("Enter");
     stage.search_until("/cart", &format!("{ROWS}.length === 2"));
-    stage.browser.wait_for("/^≈? ?2 in range/.test(document.querySelector('.hist-peak').textContent)");
+    stage.browser.wait_for("/^Highest bar (≈ )?[12] in/.test(document.querySelector('.hist-peak').textContent)");
     assert_eq!(stage.browser.eval("document.querySelector('.row mark').textContent"), "/cart");
     assert_eq!(stage.browser.eval("new URLSearchParams(location.hash.split('?')[1]).get('q')"), "/cart");
 
@@ -133,6 +133,37 @@ fn a_query_is_typed_and_rows_and_bars_are_seen() {
     assert!(file.as_str().is_some_and(|file| file.contains("app <img src=x onerror=alert(9)>.log")), "{file}");
     stage.browser.press("x");
     stage.browser.wait_for(&format!("document.querySelector('.page.context .wanted') && {ROWS}.length === 3"));
+    stage.assert_no_complaints();
+}
+
+/// The address is a way to ask, too: whatever stands there already, what it says is run.
+#[test]
+fn an_edited_address_is_asked_at_once() {
+    let mut stage = Stage::set("address", &["alpha one", "beta two", "gamma three"]);
+    stage.open("/search");
+    stage.search_until("one", &format!("{ROWS}.length === 1"));
+    for (query, rows) in
+        [("two", json!(["beta two"])), ("three", json!(["gamma three"])), ("alpha", json!(["alpha one"]))]
+    {
+        stage.browser.eval(&format!("location.hash = '#/search?q={query}'"));
+        stage.browser.wait_for(&format!("JSON.stringify({ROWS}) === {0} || /did not end/.test(document.querySelector('.search .blank').textContent)", json!(rows.to_string())));
+        assert_eq!(stage.browser.eval(ROWS), rows, "{query}");
+        assert_eq!(
+            stage.browser.eval("document.querySelector('.search .blank:not([hidden])')"),
+            Value::Null,
+            "{query}"
+        );
+    }
+
+    // Only a page that was torn away in the middle of this very question does not ask it by itself.
+    stage.browser.eval("Storage.prototype.removeItem = () => {}; location.hash = '#/search?q=two'");
+    stage.browser.wait_for(&format!("{ROWS}[0] === 'beta two'"));
+    stage.browser.eval("location.reload()");
+    let blank = "document.querySelector('.search .blank:not([hidden])')";
+    stage.browser.wait_for(&format!("/did not end well/.test({blank}.textContent)"));
+    assert_eq!(stage.browser.eval("document.querySelector('.search .hist').checkVisibility()"), false);
+    stage.browser.eval("location.hash = '#/search?q=three'");
+    stage.browser.wait_for(&format!("{ROWS}[0] === 'gamma three' && !{blank}"));
     stage.assert_no_complaints();
 }
 
@@ -151,6 +182,47 @@ fn a_line_written_appears_in_the_live_tail() {
     assert_eq!(stage.browser.eval(&format!("{ROWS}.length")), 1);
     stage.browser.press("p");
     stage.browser.wait_for(&format!("{ROWS}.length === 2"));
+
+    let many: Vec<String> = (0..80).map(|number| format!("INFO needle {number}")).collect();
+    stage.append(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    stage.browser.wait_for(&format!("{ROWS}.includes('INFO needle 79')"));
+    for (width, height) in [(400, 600), (1280, 300), (400, 800)] {
+        stage.browser.resize(width, height);
+        let said =
+            "document.querySelector('.live .foot .say').textContent + document.querySelector('.live .run').textContent";
+        // Sizes are told in one frame, scrolling in the next.
+        let on = format!("const on = () => (n-- ? requestAnimationFrame(on) : seen({said}));");
+        let after_frames = format!("new Promise((seen) => {{ let n = 3; {on} on(); }})");
+        assert_eq!(stage.browser.eval(&after_frames), "FollowingPause", "{width} by {height}");
+        stage.browser.wait_for(&format!("{ROWS}.includes('INFO needle 79')"));
+    }
+    stage.assert_no_complaints();
+}
+
+/// JSON and `key=value` alike; and half of a line's end that some systems write is no part of what a row shows.
+#[test]
+fn fields_of_a_line_are_there_to_filter_by() {
+    let lines = [
+        r#"level=info msg="cart done" status=200 dur=3ms"#,
+        r#"level=warn msg="cart late" status=500 dur=9ms"#,
+        r#"{"status":500,"msg":"cart json","job":{"id":7}}"#,
+        "cart of a system with other ends\r",
+    ];
+    let mut stage = Stage::set("fields", &lines);
+    stage.open("/search");
+    stage.search_until("cart", &format!("{ROWS}.length === 4"));
+    assert_eq!(stage.browser.eval(&format!("{ROWS}.includes('cart of a system with other ends')")), true);
+    let names =
+        "[...document.querySelectorAll('[aria-label=\"Fields of the line\"] dt')].map((n) => n.textContent).join()";
+    for (text, expected) in [("cart json", "@status,@msg,@job.id"), ("cart late", "@level,@msg,@status,@dur")] {
+        stage.browser.eval(&format!(
+            "[...document.querySelectorAll('.search .row:not([hidden])')].find((row) => row.textContent.includes('{text}')).click()"
+        ));
+        stage.browser.wait_for(&format!("{names} === '{expected}'"));
+    }
+    stage.browser.eval("document.querySelector('[aria-label=\"Only @status:500\"]').click()");
+    stage.browser.wait_for(&format!("{ROWS}.length === 2 && {ROWS}.every((row) => row.includes('500'))"));
+    assert_eq!(stage.browser.eval("document.querySelector('.search .query').value"), "cart @status:500");
     stage.assert_no_complaints();
 }
 

@@ -56,9 +56,14 @@ impl Chromium {
         for domain in ["Runtime", "Log", "Page"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
         }
-        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        browser.call("Emulation.setDeviceMetricsOverride", &size);
+        browser.resize(width, height);
         browser
+    }
+
+    /// Gives the page another size.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", &size);
     }
 
     fn attach(&mut self) {

@@ -16,8 +16,10 @@ const HEALTH_MS = 15_000;
 const pages = {};
 const last = {};
 let current = '';
+let shown = null;
 
 function show() {
+  shown = location.hash;
   const { page, params } = place();
   const stage = document.getElementById('stage');
   if (current && current !== page) pages[current].hide?.();
@@ -35,6 +37,11 @@ function show() {
   }
   document.title = `${params.q ? `${params.q} · ` : ''}${TITLES[page]} · tailbuck`;
   pages[page].show(params);
+}
+
+/** The browser tells of one step more than once. */
+function stepped() {
+  if (location.hash !== shown) show();
 }
 
 function goTo(page) {
@@ -93,9 +100,8 @@ function start() {
   document.getElementById('zone').addEventListener('click', turnZone);
   document.getElementById('theme').addEventListener('click', turnTheme);
   document.getElementById('help-button').addEventListener('click', () => help(actions()));
-  for (const name of ['hashchange', 'popstate', 'tailbuck:address']) addEventListener(name, show);
-  // A page left in good order is not one that crashed.
-  addEventListener('pagehide', () => sessionStorage.removeItem('tailbuck.searching'));
+  for (const name of ['hashchange', 'popstate']) addEventListener(name, stepped);
+  addEventListener('tailbuck:address', show);
   onChoice(drawChoices);
   drawChoices();
   listen(actions);

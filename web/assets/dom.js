@@ -27,7 +27,6 @@ export function fill(node, ...children) {
 
 const icons = {
   theme: 'M8 1.5a6.5 6.5 0 1 0 0 13zM8 1.5a6.5 6.5 0 0 1 0 13',
-  close: 'M4 4l8 8M12 4l-8 8',
   down: 'M4 6l4 4 4-4',
   clock: 'M8 1.8a6.2 6.2 0 1 0 0 12.4A6.2 6.2 0 0 0 8 1.8zM8 4.6V8l2.4 1.6',
   search: 'M7 2.2a4.8 4.8 0 1 0 0 9.6 4.8 4.8 0 0 0 0-9.6zM10.6 10.6L14 14',
@@ -35,6 +34,8 @@ const icons = {
   pause: 'M5.5 3.5v9M10.5 3.5v9',
   play: 'M5 3.2l7.4 4.8L5 12.8z',
   filter: 'M2 3.5h12M4.5 8h7M6.5 12.5h3',
+  wrap: 'M2 3.5h12M2 8h9a2.5 2.5 0 0 1 0 5H8M9.5 11L8 13l1.5 2M2 13h3',
+  link: 'M6.3 9.7l3.4-3.4M7.5 4.5L9 3a2.8 2.8 0 0 1 4 4l-1.5 1.5M8.5 11.5L7 13a2.8 2.8 0 0 1-4-4l1.5-1.5',
 };
 
 /** A small drawing that says nothing to a screen reader. */
@@ -48,6 +49,13 @@ export function icon(name) {
   path.setAttribute('d', icons[name]);
   svg.append(path);
   return svg;
+}
+
+/** Says on a button what it would do now; touched only when that changes, so that no click is lost. */
+export function sign(node, drawing, name) {
+  if (node.textContent === name) return;
+  fill(node, icon(drawing), el('span', { text: name }));
+  node.setAttribute('aria-label', name);
 }
 
 let toastTimer = 0;

@@ -34,6 +34,52 @@ function wholeLine(event) {
   return el('div', null, pre, rest);
 }
 
+/** Longer lines are not looked through for fields, and no more fields than this are shown. */
+const FIELDS_LINE = 65_536;
+const FIELDS_MAX = 100;
+const DEPTH_MAX = 16;
+/** What a query can name, and what its one line can hold. */
+const NAME = /^@[\w@$\-\u0080-\uffff]+(\.[\w@$\-\u0080-\uffff]+)*$/;
+const VALUE = /^[^\0-\x1f\x7f]{1,200}$/;
+const PAIR = /(?<![^\s,;()[\]{}<>|&?"'=])([^\s,;()[\]{}<>|&?"'=]+)=("(?:\\[^]|[^"\\])*"|'(?:\\[^]|[^'\\])*'|\S*)/g;
+
+/** Numbers stay as they are written: that is what a query compares. */
+const asWritten = (key, value, written) => (typeof value === 'number' ? (written?.source ?? String(value)) : value);
+
+function flatten(value, path, found) {
+  if (path.length > DEPTH_MAX || found.length >= FIELDS_MAX) return;
+  if (value !== null && typeof value === 'object') {
+    for (const [key, inner] of Object.entries(value)) flatten(inner, Array.isArray(value) ? path : [...path, key], found);
+  } else found.push([path.join('.'), String(value)]);
+}
+
+/** Without its quotes, or what belongs to the sentence around it. */
+function bare(value) {
+  if (value.length > 1_000) return value;
+  if (/^(["']).*\1$/s.test(value) && value.length > 1) return value.slice(1, -1).replace(/\\(["'\\])/g, '$1');
+  let text = value;
+  for (;;) {
+    const opener = { ',': '', ';': '', ')': '(', ']': '[', '}': '{' }[text.at(-1)];
+    if (opener === undefined || (opener && text.slice(0, -1).includes(opener))) return text;
+    text = text.slice(0, -1);
+  }
+}
+
+/** The fields of a line of JSON or logfmt, or of text with either in it: what `@name:value` asks. */
+export function fieldsIn(line) {
+  const found = [];
+  const text = line.slice(0, FIELDS_LINE).trimStart();
+  const at = text.startsWith('{') ? 0 : text.indexOf('{"');
+  try {
+    if (at >= 0) flatten(JSON.parse(text.slice(at, text.lastIndexOf('}') + 1), asWritten), [], found);
+  } catch { /* not JSON, or cut off */ }
+  for (const [, key, value] of at === 0 ? [] : text.matchAll(PAIR)) {
+    if (found.length >= FIELDS_MAX) break;
+    found.push([key, bare(value)]);
+  }
+  return found.map(([name, value]) => [`@${name}`, value]);
+}
+
 function fieldsOf(event) {
   const place = event.p === undefined ? null : `${event.p}${event.o === undefined ? '' : ` @ ${count(event.o)}`}`;
   const fields = [
@@ -44,7 +90,7 @@ function fieldsOf(event) {
     ['file', place, 'file', event.p],
     ['environment', event.e, 'env', event.e],
     ['copies', event.c?.join(', ')],
-    ['note', NOTES.filter((_, bit) => (event.fl ?? 0) & (1 << bit)).join('; ')],
+    ['note', [...NOTES.filter((_, bit) => (event.fl ?? 0) & (1 << bit)), event.m.endsWith('\r') && 'ends with CR LF'].filter(Boolean).join('; ')],
     ['stream', event.s, 'stream', event.s],
     ['id', event.id],
   ];
@@ -55,6 +101,14 @@ function fieldsOf(event) {
   return fields.filter(([, shown]) => shown !== undefined && shown !== null && shown !== '');
 }
 
+function row([name, shown, field, value], onTerm) {
+  const pair = field && onTerm
+    ? [button('+', () => onTerm(field, value, false), { 'aria-label': `Only ${fieldTerm(field, value)}`, title: 'Only these' }),
+      button('−', () => onTerm(field, value, true), { 'aria-label': `Without ${fieldTerm(field, value)}`, title: 'Without these' })]
+    : [];
+  return el('div', { class: 'field' }, el('dt', { text: inRow(name) }), el('dd', null, el('span', { class: 'value', text: visible(shown) }), ...pair));
+}
+
 /** The panel below an opened row. `onTerm(name, value, not)` filters; without it there is nothing to filter. */
 export function panel(event, onTerm) {
   const tools = el('div', { class: 'tools' },
@@ -62,14 +116,10 @@ export function panel(event, onTerm) {
     button('Copy line', () => copyLine(event)),
     button('Copy JSON', () => copyJson(event)),
     button('Copy link', () => copyLink(event)));
-  const rows = fieldsOf(event).map(([name, shown, field, value]) => {
-    const pair = field && onTerm
-      ? [button('+', () => onTerm(field, value, false), { 'aria-label': `Only ${fieldTerm(field, value)}`, title: 'Only these' }),
-        button('−', () => onTerm(field, value, true), { 'aria-label': `Without ${fieldTerm(field, value)}`, title: 'Without these' })]
-      : [];
-    return el('div', { class: 'field' }, el('dt', { text: inRow(name) }), el('dd', null, el('span', { class: 'value', text: visible(shown) }), ...pair));
-  });
-  const cell = el('div', { role: 'gridcell' }, tools, wholeLine(event), el('dl', { class: 'fields' }, ...rows));
+  const own = fieldsIn(event.m).map(([name, value]) => row([name, value, NAME.test(name) && VALUE.test(value) ? name : null, value], onTerm));
+  const cell = el('div', { role: 'gridcell' }, tools, wholeLine(event), el('div', { class: 'sides' },
+    own.length ? el('dl', { class: 'fields', 'aria-label': 'Fields of the line' }, ...own) : null,
+    el('dl', { class: 'fields', 'aria-label': 'The event' }, ...fieldsOf(event).map((field) => row(field, onTerm)))));
   return el('div', { class: 'panel', role: 'row' }, cell);
 }
 

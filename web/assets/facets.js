@@ -71,7 +71,7 @@ export class Facets {
   value(kind, value, n, most) {
     const name = inRow(value) || 'none';
     const bar = el('i', { class: 'facet-bar', data: kind === 'level' ? { level: value } : {} });
-    bar.style.width = `${Math.max(1, (n / most) * 100)}%`;
+    bar.style.width = `calc((100% - 12px) * ${Math.max(0.01, n / most)})`;
     const take = el('button', {
       type: 'button', class: 'facet-value', title: `Only ${kind} ${name}`, disabled: !value,
       on: { click: () => this.onTerm(kind, value, false) },

@@ -6,12 +6,13 @@ import { NS_PER_SECOND, clock, date, millis, span } from './time.js';
 
 const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 const AXIS = 18;
-const HEIGHT = 92;
+/** Room above the bars for what the highest is. */
+const HEAD = 17;
 
 export class Histogram {
   /** `onZoom(fromNs, toNs)` and `onOut()` are asked for by the reader; `utc()` tells the zone. */
   constructor(parts) {
-    Object.assign(this, parts, { frame: null, bar: -1, drag: null, searched: null });
+    Object.assign(this, parts, { frame: null, bar: -1, drag: null, searched: null, total: null });
     this.canvas = el('canvas');
     this.tip = el('div', { class: 'hist-tip', hidden: true, 'aria-live': 'polite' });
     this.peak = el('span', { class: 'hist-peak' });
@@ -49,7 +50,7 @@ export class Histogram {
   }
 
   clear() {
-    Object.assign(this, { frame: null, searched: null, bar: -1 });
+    Object.assign(this, { frame: null, searched: null, bar: -1, total: null });
     this.peak.textContent = '';
     this.tip.hidden = true;
     this.table.replaceChildren();
@@ -61,10 +62,17 @@ export class Histogram {
     this.frame = { ...frame, from: BigInt(frame.from), step: BigInt(frame.step) };
     this.sums = Array.from({ length: this.bars }, (_, i) => frame.counts.reduce((sum, level) => sum + level[i], 0));
     this.most = Math.max(1, ...this.sums);
-    const total = this.sums.reduce((a, b) => a + b, 0);
-    this.peak.textContent = `${frame.exact === false ? '≈ ' : ''}${count(total)} in range${frame.done === false ? ' so far' : ''} · highest bar ${count(this.most)} in ${span(Number(this.frame.step) / 1e9)}`;
-    if (frame.done !== false) this.fillTable();
+    const sum = this.sums.reduce((a, b) => a + b, 0);
+    const done = frame.done !== false;
+    this.total = done ? { sum, exact: frame.exact !== false } : null;
+    this.peak.textContent = sum ? `Highest bar ${this.about}${count(this.most)} in ${span(Number(this.frame.step) / 1e9)}` : '';
+    if (done) this.fillTable();
     this.draw();
+  }
+
+  /** Counts that may hold copies not collapsed yet are marked. */
+  get about() {
+    return this.frame?.exact === false ? '≈ ' : '';
   }
 
   /** Says why there are no bars. */
@@ -103,7 +111,7 @@ export class Histogram {
     this.tip.hidden = bar < 0;
     if (bar >= 0) {
       const levels = this.frame.levels.map((level, i) => [level, this.frame.counts[i][bar]]).filter(([, n]) => n)
-        .map(([level, n]) => el('span', { class: 'tip-level' }, el('i', { class: 'swatch', data: { level } }), `${level} ${count(n)}`));
+        .map(([level, n]) => el('span', { class: 'tip-level' }, el('i', { class: 'swatch', data: { level } }), `${level} ${this.about}${count(n)}`));
       this.tip.replaceChildren(el('b', { text: this.barName(bar) }), ...(levels.length ? levels : [el('span', { text: 'nothing' })]));
       const x = ((bar + 0.5) / this.bars) * this.canvas.clientWidth;
       const half = this.tip.offsetWidth / 2;
@@ -144,12 +152,13 @@ export class Histogram {
   paint() {
     const width = this.node.clientWidth;
     if (!width) return;
+    this.tall = this.node.clientHeight;
     const ratio = devicePixelRatio || 1;
-    const [w, h] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
+    const [w, h] = [Math.round(width * ratio), Math.round(this.tall * ratio)];
     if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
     const ink = this.canvas.getContext('2d');
     ink.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ink.clearRect(0, 0, width, HEIGHT);
+    ink.clearRect(0, 0, width, this.tall);
     const style = getComputedStyle(this.node);
     this.paintAxis(ink, width, style);
     if (!this.frame) return;
@@ -159,10 +168,10 @@ export class Histogram {
 
   paintBars(ink, width) {
     const colours = new Map([...this.swatches.children].map((node) => [node.dataset.level, getComputedStyle(node).backgroundColor]));
-    const high = HEIGHT - AXIS - 6;
+    const high = this.tall - AXIS - HEAD;
     const slot = width / this.bars;
     const gap = slot > 4 ? 1 : 0;
-    const foot = new Float64Array(this.bars).fill(HEIGHT - AXIS);
+    const foot = new Float64Array(this.bars).fill(this.tall - AXIS);
     for (const level of LEVELS) {
       const at = this.frame.levels.indexOf(level);
       if (at < 0) continue;
@@ -179,22 +188,27 @@ export class Histogram {
   paintAxis(ink, width, style) {
     ink.strokeStyle = style.borderBottomColor;
     ink.beginPath();
-    ink.moveTo(0, HEIGHT - AXIS + 0.5);
-    ink.lineTo(width, HEIGHT - AXIS + 0.5);
+    ink.moveTo(0, this.tall - AXIS + 0.5);
+    ink.lineTo(width, this.tall - AXIS + 0.5);
     ink.stroke();
     if (!this.bars) return;
     const seconds = (Number(this.frame.step) / 1e9) * this.bars;
     const tick = TICKS.find((step) => (step / seconds) * width >= 84) ?? TICKS.at(-1);
     const utc = this.utc();
     const start = millis(this.frame.from) / 1000;
+    let free = 0;
     const zone = utc ? 0 : -new Date(start * 1000).getTimezoneOffset() * 60;
     ink.fillStyle = style.color;
     ink.font = `11px ${style.fontFamily}`;
     for (let at = Math.ceil((start + zone) / tick) * tick - zone; at < start + seconds; at += tick) {
       const x = Math.round(((at - start) / seconds) * width) + 0.5;
       const label = tick >= 86400 ? date(at * 1000, utc).slice(5) : clock(at * 1000, utc).slice(0, tick < 60 ? 8 : 5);
-      ink.fillRect(x - 0.5, HEIGHT - AXIS, 1, 4);
-      if (x + ink.measureText(label).width + 4 < width) ink.fillText(label, x + 4, HEIGHT - 5);
+      const wide = ink.measureText(label).width;
+      const left = x + wide + 4 < width ? x + 4 : x - wide - 4;
+      if (left < free) continue;
+      free = left + wide + 8;
+      ink.fillRect(x - 0.5, this.tall - AXIS, 1, 4);
+      ink.fillText(label, left, this.tall - 5);
     }
   }
 
@@ -204,16 +218,16 @@ export class Histogram {
       const x = (Number(this.searched - this.frame.from) / full) * width;
       ink.globalAlpha = 0.6;
       ink.fillStyle = style.backgroundColor;
-      ink.fillRect(0, 0, Math.max(0, x), HEIGHT - AXIS);
+      ink.fillRect(0, 0, Math.max(0, x), this.tall - AXIS);
       ink.globalAlpha = 1;
     }
     ink.fillStyle = style.outlineColor;
     if (this.drag) {
       ink.globalAlpha = 0.22;
-      ink.fillRect(Math.min(this.drag.from, this.drag.to), 0, Math.abs(this.drag.to - this.drag.from), HEIGHT - AXIS);
+      ink.fillRect(Math.min(this.drag.from, this.drag.to), 0, Math.abs(this.drag.to - this.drag.from), this.tall - AXIS);
     } else if (this.bar >= 0) {
       ink.globalAlpha = 0.16;
-      ink.fillRect((this.bar / this.bars) * width, 0, Math.max(2, width / this.bars), HEIGHT - AXIS);
+      ink.fillRect((this.bar / this.bars) * width, 0, Math.max(2, width / this.bars), this.tall - AXIS);
     }
     ink.globalAlpha = 1;
   }

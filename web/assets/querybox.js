@@ -5,17 +5,21 @@ import { el } from './dom.js';
 import { fromBytes, read } from './query.js';
 
 export class QueryBox {
-  /** `label` names the box; `tools` stand after the input on its line. */
-  constructor(label, placeholder) {
+  /** `label` names the box; `brief` is said in it where `placeholder` has no room. */
+  constructor(label, placeholder, brief = placeholder) {
     this.mirror = el('div', { class: 'mirror', 'aria-hidden': 'true' });
     this.note = el('p', { class: 'query-note', id: `note-${label.replaceAll(' ', '-')}`, 'aria-live': 'polite' });
     this.input = el('input', {
-      class: 'query', name: 'q', type: 'text', spellcheck: 'false', autocomplete: 'off', autocapitalize: 'off', placeholder,
+      class: 'query', name: 'q', type: 'text', spellcheck: 'false', autocomplete: 'off', autocapitalize: 'off',
       'aria-label': label, 'aria-describedby': this.note.id, enterkeyhint: 'search', maxlength: 4096,
       on: { input: () => this.typed(), scroll: () => this.follow() },
     });
-    this.node = el('div', { class: 'query-box' }, this.mirror, this.input);
+    this.node = el('div', { class: 'query-box' }, this.mirror, this.input, this.note);
     this.refused = null;
+    const narrow = matchMedia('(max-width: 720px)');
+    const place = () => { this.input.placeholder = narrow.matches ? brief : placeholder; };
+    narrow.addEventListener('change', place);
+    place();
   }
 
   get value() {

@@ -2,7 +2,7 @@
 
 import { button, el, fill, icon } from './dom.js';
 import { prefs } from './state.js';
-import { editable, forServer, rangeName, resolve } from './time.js';
+import { editable, forServer, rangeBrief, rangeName, resolve } from './time.js';
 
 const PRESETS = ['5m', '15m', '1h', '6h', '24h', '7d', '30d'];
 
@@ -10,10 +10,11 @@ export class RangePicker {
   /** `onChange(from, to)` when the reader chose another range. */
   constructor(onChange) {
     Object.assign(this, { onChange, from: 'now-1h', to: 'now' });
-    this.label = el('span');
+    this.label = el('span', { class: 'wide-only' });
+    this.brief = el('span', { class: 'narrow-only', 'aria-hidden': 'true' });
     this.opener = el('button', {
       type: 'button', class: 'range', 'aria-haspopup': 'dialog', 'aria-expanded': 'false', on: { click: () => this.toggle() },
-    }, icon('clock'), this.label, icon('down'));
+    }, icon('clock'), this.label, this.brief, icon('down'));
     this.panel = el('div', { class: 'popup', role: 'dialog', 'aria-label': 'Time range', hidden: true });
     this.node = el('div', { class: 'range-box' }, this.opener, this.panel);
     this.node.addEventListener('keydown', (event) => {
@@ -35,6 +36,15 @@ export class RangePicker {
   /** Says the range again, for another zone. */
   say() {
     this.label.textContent = rangeName(this.from, this.to, prefs.utc);
+    this.brief.textContent = rangeBrief(this.from, this.to, prefs.utc);
+    this.opener.setAttribute('aria-label', this.label.textContent);
+  }
+
+  /** Both ends as they are now, in nanoseconds; null when one is no time. */
+  span() {
+    const now = Date.now();
+    const [from, to] = [resolve(this.from, now), resolve(this.to, now)];
+    return from === null || to === null ? null : [from, to];
   }
 
   toggle() {
@@ -42,7 +52,8 @@ export class RangePicker {
     else this.close(true);
   }
 
-  close(focus) {
+  /** With the focus back on the button when it was inside. */
+  close(focus = this.panel.contains(document.activeElement)) {
     if (this.panel.hidden) return;
     this.panel.hidden = true;
     this.opener.setAttribute('aria-expanded', 'false');

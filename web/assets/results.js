@@ -219,12 +219,36 @@ export function blank(title, text, ...more) {
 /** What stands there before anything was asked. */
 export function welcome(ask) {
   const tries = EXAMPLES.map((q) => button(q, () => ask({ q }), { class: 'example' }));
-  return blank('Find any string in everything that was logged', 'Three bytes or more, anywhere in a line. Press / to type, ? for all keys.',
+  return blank('Find any string in everything that was logged', 'Three bytes or more, anywhere in a line. Press / to type, ? for help.',
     el('div', { class: 'choices' }, ...tries), button('Show the newest lines', () => ask({ q: '' }), { class: 'primary' }));
 }
 
+export const UNREAD = ['The query cannot be read', 'The place is marked above.'];
+
+/** What stands there when the same question was being asked while the page went away. */
+export function tornAway(again) {
+  return blank('This search did not end well last time', 'The page went away before the answer was drawn, so it was not asked again by itself.',
+    button('Run it anyway', again, { class: 'primary' }));
+}
+
+/** What stands where the rows of a search would be, while there are none. */
+export function instead(run, ask, retry) {
+  const { state, error } = run;
+  if (state === 'complete' || state === 'limit') return nothingFound(run.missing.length > 0, ask);
+  if (state === 'gone') {
+    const wait = run.retryAt ? Math.max(0, Math.ceil((run.retryAt - Date.now()) / 1000)) : 0;
+    return blank('The server does not answer', wait ? `Trying again in ${wait} s.` : error.message, button('Try now', retry, { class: 'primary' }));
+  }
+  if (state === 'refused') {
+    if (error.code === 'bad_query') return blank(...UNREAD);
+    return blank(error.status === 401 ? 'Sign in first' : 'The server refused', error.message);
+  }
+  if (state === 'stopped') return blank('Stopped', 'Nothing had been found yet.');
+  return [el('p', { class: 'quiet-wait', text: 'Searching…' })];
+}
+
 /** What stands there when nothing matched: wider ranges to try. */
-export function nothingFound(lacks, ask) {
+function nothingFound(lacks, ask) {
   const widen = [['24h', '24 hours'], ['7d', '7 days'], ['30d', '30 days']]
     .map(([back, name]) => button(`Last ${name}`, () => ask({ from: `now-${back}`, to: 'now' })));
   const text = lacks ? 'In what answered. Some of the range could not be searched; see above.' : 'Nothing in this range matches.';

@@ -33,14 +33,17 @@ export function draw(node, event, look) {
   node._l.textContent = LETTERS[level];
   node._l.setAttribute('aria-label', level);
   const cut = look.wrap ? CUT_WRAPPED : CUT;
-  const line = event.m.length > cut ? event.m.slice(0, cut) : event.m;
+  const line = event.m.length > cut ? event.m.slice(0, cut) : withoutReturn(event.m);
   mark(node._m, inRow(line), look.marks);
   if (event.m.length > cut) node._m.append(el('span', { class: 'more', text: ` … ${event.m.length - cut} more characters: open the row` }));
 }
 
+/** Half of a line's end as some systems write it says nothing in a row; the opened row has it. */
+export const withoutReturn = (line) => (line.endsWith('\r') ? line.slice(0, -1) : line);
+
 /** How many columns a text takes in a fixed-width font. */
 export function columns(text) {
-  const line = text.length > CUT_WRAPPED ? `${text.slice(0, CUT_WRAPPED)}${' '.repeat(44)}` : text;
+  const line = text.length > CUT_WRAPPED ? `${text.slice(0, CUT_WRAPPED)}${' '.repeat(44)}` : withoutReturn(text);
   if (/^[\x20-\x7e]*$/.test(line)) return line.length;
   let wide = 0;
   for (const char of inRow(line)) wide += char.codePointAt(0) >= 0x1100 ? 2 : 1;

@@ -82,12 +82,14 @@ export class Run {
 
 const moment = (ns, utc, withDay) => (withDay ? `${date(millis(ns), utc)} ` : '') + clock(millis(ns), utc);
 
-function tally(run) {
+/** One number: of all that match when it is known, else of what is loaded. `total` is the histogram's. */
+function tally(run, total) {
   const loaded = run.rows.list.length;
   const all = run.end?.matches;
   const word = (n) => (n === 1 ? 'match' : 'matches');
   if (run.state === 'complete' && all !== undefined) return `${run.end.exact === false ? '≈ ' : ''}${count(all)} ${word(all)}`;
-  if (run.state === 'limit') return `${run.forward ? 'Oldest' : 'Newest'} ${count(loaded)} matches`;
+  const of = total?.sum > loaded ? ` of ${total.exact ? '' : '≈ '}${count(total.sum)}` : '';
+  if (run.state === 'limit') return `${run.forward ? 'Oldest' : 'Newest'} ${count(loaded)}${of} matches`;
   return `${count(loaded)} ${word(loaded)}${run.busy ? ' so far' : ''}`;
 }
 
@@ -119,14 +121,14 @@ function completeness(run, utc, withDay) {
 }
 
 /** What the status line says: pieces of text, each with a tone. */
-export function sentence(run, utc, withDay) {
-  if (run.state === 'gone') return [{ tone: 'bad', text: `${run.error?.message ?? 'the server does not answer'}` }, { text: tally(run) }];
+export function sentence(run, utc, withDay, total = null) {
+  if (run.state === 'gone') return [{ tone: 'bad', text: `${run.error?.message ?? 'the server does not answer'}` }, { text: tally(run, total) }];
   if (run.state === 'running' && !run.progress) return [{ text: 'Searching…' }];
-  const pieces = [{ tone: 'strong', text: tally(run) }];
+  const pieces = [{ tone: 'strong', text: tally(run, total) }];
   const far = reach(run, utc, withDay);
-  if (far) pieces.push({ text: far });
+  if (far) pieces.push({ tone: run.state === 'limit' ? 'aside' : '', text: far });
   if (run.busy && run.share !== null) pieces.push({ text: `${Math.round(run.share * 100)} %` });
-  if (run.progress?.bytes) pieces.push({ text: `${bytes(run.progress.bytes)} read` });
+  if (run.progress?.bytes) pieces.push({ tone: 'aside', text: `${bytes(run.progress.bytes)} read` });
   if (run.rows.late) pieces.push({ tone: 'warn', text: `${count(run.rows.late)} came late: run again to see them in place` });
   const whole = completeness(run, utc, withDay);
   if (whole) pieces.push(whole);

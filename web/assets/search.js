@@ -1,41 +1,49 @@
 //! The search page: ask, watch the answer come, read it, narrow it. What a search brought is kept by `run.js`.
 
 import { Gone, Refused, backoff, ndjson, stop } from './api.js';
-import { button, count, el, fill, icon, toast } from './dom.js';
+import { button, count, el, fill, icon, sign, toast } from './dom.js';
 import { copyJson, copyLine, copyLink, openContext, panel } from './event.js';
 import { Facets } from './facets.js';
 import { Histogram, barsFor, shifted, zoomed } from './hist.js';
 import { fieldTerm, marks, read, withTerm } from './query.js';
 import { QueryBox } from './querybox.js';
 import { RangePicker } from './range.js';
-import { ResultList, blank, nothingFound, welcome } from './results.js';
+import { ResultList, UNREAD, blank, instead, tornAway, welcome } from './results.js';
+import { Rows } from './rows.js';
 import { Run, sentence } from './run.js';
 import { address, choose, go, onChoice, prefs, shareable } from './state.js';
-import { resolve, rfc3339 } from './time.js';
+import { rfc3339 } from './time.js';
 
 const FIRST_LIMIT = 1_000;
 const MORE_LIMIT = 5_000;
 const GUARD = 'tailbuck.searching';
 
+/** What was being asked when this page was last torn away, if it was: that alone is not asked again by itself. */
+let crashed = sessionStorage.getItem(GUARD);
+sessionStorage.removeItem(GUARD);
+// A page left in good order is not one that crashed.
+addEventListener('pagehide', () => sessionStorage.removeItem(GUARD));
+
 export class SearchPage {
   constructor() {
-    this.box = new QueryBox('Search', 'Any text, "a phrase", host:web*, level:error, /regex/, -not');
+    this.box = new QueryBox('Search', 'Any text, "a phrase", host:web*, level:error, /regex/, -not', 'Any text, level:error');
     this.range = new RangePicker((from, to) => this.ask({ from, to }));
     this.runButton = el('button', { class: 'primary run' });
     this.form = el('form', { class: 'ask', role: 'search', on: { submit: (event) => this.submitted(event) } },
       this.box.node, this.range.node, this.runButton);
     this.hist = new Histogram({ utc: () => prefs.utc, onZoom: (a, b) => this.zoomTo(a, b), onOut: () => this.zoom(false) });
-    this.status = el('div', { class: 'status', role: 'status' });
+    this.told = el('div', { class: 'told', role: 'status' });
+    this.offers = el('span');
+    this.tools = this.makeTools();
+    this.status = el('div', { class: 'status' }, this.told, el('div', { class: 'offers' }, this.offers, ...Object.values(this.tools)));
     this.meter = el('div', { class: 'meter' }, el('i'));
     this.facets = new Facets((name, value, not) => this.term(name, value, not));
     this.results = new ResultList({ onOpen: (event) => panel(event, (...term) => this.term(...term)) });
-    this.node = el('section', { class: 'page search idle' }, this.form, this.box.note, this.hist.node, this.meter, this.status,
+    this.node = el('section', { class: 'page search idle' }, this.form, this.hist.node, this.meter, this.status,
       el('div', { class: 'results' }, this.facets.node, this.results.node));
-    this.run = null;
     this.actions = this.makeActions();
     onChoice((name) => this.chosen(name));
     this.rest();
-    this.say();
   }
 
   makeActions() {
@@ -59,18 +67,28 @@ export class SearchPage {
     if (wanted === this.asked) return;
     this.box.value = q;
     this.range.set(from, to);
+    this.range.close();
     if (!('q' in params)) return this.rest();
     this.asked = wanted;
-    return sessionStorage.getItem(GUARD) ? this.guarded() : this.start();
+    const torn = crashed === wanted;
+    crashed = null;
+    return torn ? this.clear(...tornAway(() => this.start())) : this.start();
   }
 
   /** Nothing is asked: back to the beginning. */
   rest() {
+    this.asked = null;
+    this.clear(...welcome((change) => this.ask(change)));
+  }
+
+  /** Takes away what another search left, and shows this instead. */
+  clear(...content) {
     this.halt();
-    Object.assign(this, { run: null, asked: null });
+    this.run = null;
     this.node.classList.add('idle');
-    this.results.list.reset([]);
-    this.results.showBlank(...welcome((change) => this.ask(change)));
+    this.results.begin(new Rows(), [], null);
+    this.results.showBlank(...content);
+    this.say();
   }
 
   current() {
@@ -86,7 +104,7 @@ export class SearchPage {
   /** Runs what is in the box, changed by `change`; the same question again is asked again. */
   ask(change) {
     this.asked = null;
-    sessionStorage.removeItem(GUARD);
+    crashed = null;
     const params = { ...this.current(), ...change };
     if (address('search', params) === location.hash) this.show(params);
     else go('search', params);
@@ -99,21 +117,18 @@ export class SearchPage {
   start() {
     this.halt();
     const parsed = read(this.params.q);
-    if (parsed.error) return this.box.typed();
+    if (parsed.error) {
+      this.box.typed();
+      return this.clear(...blank(...UNREAD));
+    }
     this.node.classList.remove('idle');
     this.run = new Run(this.params.dir === 'forward');
-    this.results.begin(this.run.rows, marks(parsed.terms), this.span());
+    this.results.begin(this.run.rows, marks(parsed.terms), this.range.span());
     this.facets.reset();
     this.hist.clear();
     this.tries = 0;
     this.fetch({});
     return this.fetchHits();
-  }
-
-  span() {
-    const now = Date.now();
-    const [from, to] = [resolve(this.range.from, now), resolve(this.range.to, now)];
-    return from === null || to === null ? null : [from, to];
   }
 
   halt() {
@@ -125,7 +140,8 @@ export class SearchPage {
   async fetch(more) {
     const { run, abort: { signal } } = this;
     const { q, from, to, dir, limit } = this.params;
-    sessionStorage.setItem(GUARD, '1');
+    clearTimeout(this.calm);
+    sessionStorage.setItem(GUARD, this.asked);
     this.say();
     try {
       const asked = { q, from, to, limit: limit ?? FIRST_LIMIT, dir: dir ?? 'back', ...more };
@@ -136,7 +152,7 @@ export class SearchPage {
       this.failed(run, error);
     }
     this.say();
-    setTimeout(() => sessionStorage.removeItem(GUARD), 2_000);
+    this.calm = setTimeout(() => sessionStorage.removeItem(GUARD), 2_000);
   }
 
   take(run, frame) {
@@ -155,7 +171,7 @@ export class SearchPage {
       run.interrupt('refused', error);
       this.abort.abort();
       if (error.code === 'bad_query') this.box.refuse(error);
-      this.node.classList.add('idle');
+      this.node.classList.toggle('idle', !run.rows.list.length);
       return null;
     }
     run.interrupt('gone', error instanceof Gone ? error : new Gone(`this page failed: ${error.message}`));
@@ -173,7 +189,9 @@ export class SearchPage {
     const buckets = barsFor(this.hist.node.clientWidth);
     try {
       for await (const frame of ndjson('hits', { q, from, to, buckets, by: 'level' }, signal)) {
-        if (frame.k === 'hits') this.hist.take(frame);
+        if (frame.k !== 'hits') continue;
+        this.hist.take(frame);
+        this.say();
       }
     } catch (error) {
       if (!signal.aborted && this.run?.state !== 'refused' && this.run?.state !== 'gone') this.hist.fail(error.message);
@@ -202,8 +220,7 @@ export class SearchPage {
   }
 
   escape() {
-    if (this.results.closeAll()) return;
-    this.stop();
+    if (!this.results.closeAll()) this.stop();
   }
 
   zoomTo(from, to) {
@@ -211,17 +228,17 @@ export class SearchPage {
   }
 
   zoom(inward) {
-    const span = this.span();
+    const span = this.range.span();
     if (span) this.zoomTo(...zoomed(...span, inward));
   }
 
   shift(by) {
-    const span = this.span();
+    const span = this.range.span();
     if (span) this.zoomTo(...shifted(...span, by));
   }
 
   async share() {
-    const span = this.span();
+    const span = this.range.span();
     const frozen = span ? { from: rfc3339(span[0]), to: rfc3339(span[1]) } : {};
     await navigator.clipboard.writeText(shareable('search', { ...this.current(), ...frozen })).catch(() => {});
     toast('link to these exact times copied');
@@ -246,50 +263,40 @@ export class SearchPage {
   drawStatus() {
     const { run } = this;
     const busy = Boolean(run?.busy);
-    fill(this.runButton, icon(busy ? 'stop' : 'search'), busy ? 'Stop' : 'Run');
+    sign(this.runButton, busy ? 'stop' : 'search', busy ? 'Stop' : 'Run');
     this.runButton.classList.toggle('stopping', busy);
     this.meter.dataset.state = busy ? (run.share === null ? 'unknown' : 'known') : 'off';
     this.meter.firstChild.style.width = `${(run?.share ?? 1) * 100}%`;
     this.node.classList.toggle('no-facets', !prefs.facets);
+    for (const name of ['facets', 'wrap']) this.tools[name].setAttribute('aria-pressed', String(prefs[name]));
     if (!run) return;
     this.results.list.node.setAttribute('aria-busy', String(busy));
-    const pieces = run.state === 'refused' ? [{ tone: 'bad', text: run.error.message }] : sentence(run, prefs.utc, this.results.look.withDay);
-    fill(this.status, ...pieces.map(({ tone, text }) => el('span', { class: tone ? `say say-${tone}` : 'say', text })), ...this.offers(run));
+    const pieces = run.state === 'refused' ? [{ tone: 'bad', text: run.error.message }] : sentence(run, prefs.utc, this.results.look.withDay, this.hist.total);
+    fill(this.told, ...pieces.map(({ tone, text }) => el('span', { class: tone ? `say say-${tone}` : 'say', text })));
+    fill(this.offers, this.offer(run));
     this.drawBlank(run);
   }
 
-  offers(run) {
-    const offers = [el('span', { class: 'grow' })];
-    if (run.state === 'limit') offers.push(button(`Load ${count(MORE_LIMIT)} more`, () => this.more()));
-    if (run.state === 'stopped' && run.reached) offers.push(button('Go on', () => this.more()));
-    if (run.state === 'timeout' && run.end.cursor) offers.push(button('Go on', () => this.more()));
-    if (run.state === 'gone') offers.push(button('Try again', () => this.start()));
-    offers.push(button('Values', () => choose('facets', !prefs.facets), { class: 'quiet', data: { tool: 'values' }, 'aria-pressed': String(prefs.facets), title: 'Show the values of loaded rows' }));
-    offers.push(button('Wrap', () => choose('wrap', !prefs.wrap), { class: 'quiet', 'aria-pressed': String(prefs.wrap), title: 'Wrap long lines' }));
-    offers.push(button('Copy link', () => this.share(), { class: 'quiet', title: 'A link to these exact times' }));
-    return offers;
+  /** What may be done about an answer that is not all of it. */
+  offer(run) {
+    if (run.state === 'limit') return el('button', { type: 'button', on: { click: () => this.more() } }, el('span', { class: 'wide-only', text: 'Load' }), `${count(MORE_LIMIT)} more`);
+    if ((run.state === 'stopped' && run.reached) || (run.state === 'timeout' && run.end.cursor)) return button('Go on', () => this.more());
+    return run.state === 'gone' ? button('Try again', () => this.start()) : null;
   }
 
-  /** What stands where rows would be, while there are none. */
+  makeTools() {
+    const tool = (sign, name, title, act) => el('button', { type: 'button', class: 'quiet', title, 'aria-label': name, data: { tool: sign }, on: { click: act } },
+      icon(sign), el('span', { class: 'wide-only', text: name }));
+    return {
+      facets: tool('filter', 'Values', 'Show the values of loaded rows', () => choose('facets', !prefs.facets)),
+      wrap: tool('wrap', 'Wrap', 'Wrap long lines (l)', () => choose('wrap', !prefs.wrap)),
+      link: tool('link', 'Copy link', 'A link to these exact times', () => this.share()),
+    };
+  }
+
   drawBlank(run) {
     if (run.rows.list.length) return this.results.showBlank();
-    if (run.state === 'complete' || run.state === 'limit') return this.results.showBlank(...nothingFound(run.missing.length > 0, (change) => this.ask(change)));
-    if (run.state === 'gone') {
-      const wait = run.retryAt ? Math.max(0, Math.ceil((run.retryAt - Date.now()) / 1000)) : null;
-      if (wait) setTimeout(() => this.say(), 500);
-      return this.results.showBlank(...blank('The server does not answer', wait ? `Trying again in ${wait} s.` : run.error.message,
-        button('Try now', () => this.start(), { class: 'primary' })));
-    }
-    if (run.state === 'refused') {
-      const title = run.error.status === 401 ? 'Sign in first' : run.error.code === 'bad_query' ? 'The query cannot be read' : 'The server refused';
-      return this.results.showBlank(...blank(title, run.error.code === 'bad_query' ? 'The place is marked above.' : run.error.message));
-    }
-    if (run.state === 'stopped') return this.results.showBlank(...blank('Stopped', 'Nothing had been found yet.'));
-    return this.results.showBlank(el('p', { class: 'quiet-wait', text: 'Searching…' }));
-  }
-
-  guarded() {
-    this.results.showBlank(...blank('This search did not end well last time', 'The page went away before the answer was drawn, so it was not asked again by itself.',
-      button('Run it anyway', () => this.ask({}), { class: 'primary' })));
+    if (run.state === 'gone' && run.retryAt > Date.now()) setTimeout(() => this.say(), 500);
+    return this.results.showBlank(...instead(run, (change) => this.ask(change), () => this.start()));
   }
 }

@@ -119,6 +119,16 @@ export function rangeName(from, to, utc) {
   return a.slice(0, 10) === b.slice(0, 10) && a.length > 11 && b.length > 11 ? `${a} – ${b.slice(11)}` : `${a} – ${b}`;
 }
 
+/** The same where there is no room for it: 15m, 10:04–11:04, 11-20–11-21. */
+export function rangeBrief(from, to, utc) {
+  if (to === 'now' && ONE.test(from.replace('now', ''))) return from.replace('now-', '');
+  const [a, b] = [resolve(from, Date.now()), resolve(to, Date.now())];
+  if (a === null || b === null) return '';
+  const [one, other] = [editable(a, utc), editable(b, utc)];
+  const [start, end] = one.slice(0, 10) === other.slice(0, 10) ? [11, 16] : [5, 10];
+  return `${one.slice(start, end)}–${other.slice(start, end)}`;
+}
+
 /** 90 as "1 min 30 s": at most two units. */
 export function span(seconds) {
   const steps = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
