@@ -2,7 +2,7 @@
 //! what waits, and says exactly what was left out.
 
 import { Refused, backoff, events } from './api.js';
-import { button, count, el, fill, icon } from './dom.js';
+import { button, count, el, fill, icon, sign } from './dom.js';
 import { copyJson, copyLine, copyLink, openContext, panel } from './event.js';
 import { fieldTerm, marks, read, withTerm } from './query.js';
 import { QueryBox } from './querybox.js';
@@ -17,20 +17,23 @@ const KNOWN = 4_000;
 
 export class LivePage {
   constructor() {
-    this.box = new QueryBox('Live query', 'What to follow; empty for everything');
-    this.follow = button('', () => this.toggle(), { class: 'run' });
-    this.form = el('form', { class: 'ask', on: { submit: (event) => { event.preventDefault(); go('live', { q: this.box.value.trim() }); } } },
-      this.box.node, el('button', { class: 'primary run' }, icon('play'), 'Follow'), this.follow);
-    this.rates = el('div', { class: 'status rates' });
+    this.box = new QueryBox('Live query', 'What to follow; empty for everything', 'Everything, or a query');
+    this.button = button('', () => (this.fresh ? this.submitted() : this.toggle()), { class: 'run' });
+    this.form = el('form', { class: 'ask', on: { submit: (event) => { event.preventDefault(); this.submitted(); } } }, this.box.node, this.button);
+    this.box.input.addEventListener('input', () => this.say());
+    this.told = el('span', { class: 'say' });
+    this.waits = el('span');
+    this.pill = el('button', { type: 'button', class: 'pill', hidden: true, on: { click: () => this.toEnd() } }, icon('down'), this.waits);
+    this.rates = el('div', { class: 'rates' });
     this.gaps = el('div', { class: 'gaps' });
-    this.pill = button('', () => this.toEnd(), { class: 'pill', hidden: true });
     this.aloud = el('p', { class: 'unseen', role: 'log', 'aria-live': 'polite' });
     this.results = new ResultList({ onOpen: (event) => panel(event, (...term) => this.term(...term)) });
     this.list = this.results.list;
     this.list.onMove = () => this.moved();
+    this.list.follows = () => !this.still;
     this.list.node.setAttribute('aria-label', 'Events as they are written');
-    this.results.node.append(this.pill);
-    this.node = el('section', { class: 'page live' }, this.form, this.box.note, this.rates, this.gaps, this.results.node, this.aloud);
+    this.node = el('section', { class: 'page live' }, this.form, this.results.node, this.gaps,
+      el('div', { class: 'foot' }, this.told, this.pill, this.rates), this.aloud);
     this.rate = null;
     this.forget();
     this.actions = this.makeActions();
@@ -46,6 +49,16 @@ export class LivePage {
       escape: () => this.results.closeAll(), context: event(openContext),
       copyLine: event(copyLine), copyJson: event(copyJson), link: event(copyLink),
     };
+  }
+
+  /** Whether what is in the box is not what is followed. */
+  get fresh() {
+    return !this.abort || this.abort.signal.aborted || this.box.value.trim() !== this.asked;
+  }
+
+  submitted() {
+    if (this.fresh) go('live', { q: this.box.value.trim() });
+    else if (this.still) this.toEnd();
   }
 
   forget() {
@@ -80,7 +93,7 @@ export class LivePage {
     this.abort?.abort();
     this.abort = new AbortController();
     this.asked = q;
-    this.paused = false;
+    this.paused = this.up = false;
     this.forget();
     this.results.look.marks = this.results.marks = marks(parsed.terms);
     this.announce();
@@ -190,8 +203,9 @@ export class LivePage {
     this.say();
   }
 
-  /** Whether the reader has left the foot of the list. */
+  /** Whether the reader has left the foot of the list; a list that became taller or lower was not left. */
   look() {
+    if (this.list.node.clientHeight !== this.list.view) this.list.resized();
     this.list.sync();
     this.up = !this.list.atEnd();
   }
@@ -247,20 +261,32 @@ export class LivePage {
   }
 
   drawStatus() {
-    fill(this.follow, icon(this.still ? 'play' : 'pause'), this.still ? 'Resume' : 'Pause');
-    this.follow.hidden = !this.ring.length;
-    const r = this.rate ?? {};
-    const rate = (name, value) => (value === undefined ? null : el('span', { class: 'rate' }, `${name} `, el('b', { text: `${count(Math.round(value))}/s` })));
-    const state = this.trouble ? ['bad', this.trouble] : this.still ? ['warn', 'Standing still'] : ['good', 'Following'];
-    fill(this.rates, el('span', { class: `say say-${state[0]}`, text: state[1] }),
-      rate('in', r.in), rate('match', r.match), rate('shown', r.sent), rate('dropped', r.drop), rate('copies', r.dup),
-      r.lag_ms === undefined ? null : el('span', { class: 'rate' }, 'lag ', el('b', { text: `${(r.lag_ms / 1000).toFixed(1)} s` })),
-      this.dropped ? el('span', { class: 'say say-warn', text: `${count(this.dropped)} rows left out so far` }) : null,
-      r.left_out ? el('span', { class: 'say say-warn', text: `${count(r.left_out)} left out by bucks` }) : null,
-      this.letGo ? el('span', { class: 'say', text: `${count(this.letGo)} oldest rows let go` }) : null);
-    this.pill.hidden = !this.still || !this.waiting.length;
-    this.pill.replaceChildren(icon('down'), `${count(this.waiting.length)} new`);
+    const { fresh, still } = this;
+    const name = fresh ? 'Follow' : still ? 'Resume' : 'Pause';
+    sign(this.button, name === 'Pause' ? 'pause' : 'play', name);
+    this.button.classList.toggle('primary', name !== 'Pause');
+    const [tone, told] = this.trouble ? ['bad', this.trouble] : still ? ['warn', 'Standing still'] : ['good', 'Following'];
+    this.told.className = `say say-${tone}`;
+    this.told.textContent = told;
+    this.pill.hidden = !still || !this.waiting.length;
+    this.waits.textContent = `${count(this.waiting.length)} new`;
+    fill(this.rates, ...this.lost(), ...this.speeds());
     if (this.ring.length) this.results.showBlank();
     else this.results.showBlank(...blank('Waiting for the next line', 'Rows appear here as they are written, with the last 30 seconds before them.'));
+  }
+
+  /** What is not on the screen, exactly counted. */
+  lost() {
+    return [[this.dropped, 'rows left out so far', 'say say-warn'], [this.rate?.left_out, 'left out by bucks', 'say say-warn'], [this.letGo, 'oldest rows let go', 'say']]
+      .filter(([n]) => n).map(([n, what, name]) => el('span', { class: name, text: `${count(n)} ${what}` }));
+  }
+
+  speeds() {
+    const r = this.rate ?? {};
+    const rate = (name, value, title) => el('span', { class: name === 'match' ? 'rate' : 'rate wide-only', title }, `${name} `, el('b', { text: value }));
+    const lines = [['in', r.in, 'Lines written'], ['match', r.match, 'Lines the query fits'], ['shown', r.sent, 'Lines sent to this page'],
+      ['dropped', r.drop, 'Lines that were too many to send'], ['copies', r.dup, 'Second copies, collapsed']];
+    const said = lines.filter(([, n]) => n !== undefined).map(([name, n, title]) => rate(name, `${count(Math.round(n))}/s`, title));
+    return r.lag_ms === undefined ? said : [...said, rate('lag', `${(r.lag_ms / 1000).toFixed(1)} s`, 'From a line’s time to this page')];
   }
 }

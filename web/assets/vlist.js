@@ -8,10 +8,11 @@ export class List {
   /**
    * `make()` gives an empty row node, `draw(node, row, index)` fills it, `find(row)` says where a row stands now,
    * `measure(row)` gives a row's height or null where all are `this.height`, `onMove` hears of scrolling,
-   * `onPick(row, index)` of a new cursor, `onOpen(index)` of a row to be opened.
+   * `onPick(row, index)` of a new cursor, `onOpen(index)` of a row to be opened, `follows()` says whether the end
+   * is to be kept in view.
    */
   constructor(label, parts) {
-    Object.assign(this, { rows: [], height: 22, top: 0, cursor: -1, openRow: null, extra: 0, stamp: 0, expected: 0, scale: 1 }, parts);
+    Object.assign(this, { rows: [], height: 22, top: 0, cursor: -1, openRow: null, extra: 0, spare: 0, stamp: 0, expected: 0, scale: 1 }, parts);
     this.tops = null;
     this.shown = new Map();
     this.free = [];
@@ -56,14 +57,19 @@ export class List {
     const { clientHeight, clientWidth } = this.node;
     if (!clientHeight || (clientHeight === this.view && clientWidth === this.width)) return;
     const wider = clientWidth !== this.width;
-    this.keepPlace(() => {
+    this.keepEnd(() => {
       this.view = clientHeight;
       this.width = clientWidth;
-      if (wider) {
-        this.onWidth?.(clientWidth);
-        this.layout(0);
-      }
+      if (wider) this.onWidth?.(clientWidth);
+      this.layout(wider ? 0 : this.rows.length);
     });
+  }
+
+  /** As `keepPlace`; a list that follows its end stays at its end. */
+  keepEnd(act) {
+    const follows = this.follows?.();
+    this.keepPlace(act);
+    if (follows) this.toEnd();
   }
 
   /** Forgets everything and shows these rows from the start. */
@@ -75,14 +81,6 @@ export class List {
     this.setTop(0);
   }
 
-  /** Says that rows from `from` on are not what they were; what is being read stays where it is. */
-  changed(from, act = () => {}) {
-    this.keepPlace(() => {
-      act();
-      this.layout(from);
-    });
-  }
-
   /** Draws every row again: another zone, other marks. */
   redraw() {
     this.stamp += 1;
@@ -91,7 +89,7 @@ export class List {
 
   /** Another way to measure rows (wrapped or not, narrow or wide). */
   remeasure(height, measure) {
-    this.keepPlace(() => {
+    this.keepEnd(() => {
       this.height = height;
       this.measure = measure;
       this.stamp += 1;
@@ -114,6 +112,17 @@ export class List {
       this.tops = null;
     }
     this.node.setAttribute('aria-rowcount', rows.length);
+    if (this.follows && !this.openRow) this.spare = this.toWholeRow();
+  }
+
+  /** Room below the last row, so that at the end the row at the top edge is seen whole. */
+  toWholeRow() {
+    this.spare = 0;
+    const over = this.total() - (this.view ?? 0);
+    if (over <= 0) return 0;
+    const at = this.indexAt(over);
+    const spare = this.offset(at) < over ? this.offset(at) + this.tallOf(at) - over : 0;
+    return spare < 3 * this.height ? spare : 0;
   }
 
   offset(index) {
@@ -133,7 +142,7 @@ export class List {
 
   total() {
     const base = this.tops ? this.tops[this.rows.length] : this.rows.length * this.height;
-    return base + (this.openRow ? this.extra : 0);
+    return base + this.spare + (this.openRow ? this.extra : 0);
   }
 
   /** Runs `act`, which may change rows or heights, and puts the row at the top edge back where it was. */
