@@ -9,11 +9,11 @@ import { clock, date, millis, span } from './time.js';
 
 const EVERY_MS = 5_000;
 const ROLES = ['tailer', 'buck', 'porter', 'web'];
-const SHOWN = new Set(['role', 'roles', 'name', 'node', 'state', 'id', 'why']);
-const GOOD = new Set(['up', 'ok', 'alive', 'ready', 'good', 'healthy', 'here']);
-const WARN = new Set(['slow', 'late', 'retiring', 'draining', 'quiet', 'unknown', 'starting', 'unheard']);
+/** What a card says elsewhere. */
+const SHOWN = new Set(['role', 'name', 'state', 'id', 'why', 'host']);
+const TONES = { up: 'good', unheard: 'warn' };
 
-const toneOf = (state) => (GOOD.has(state) ? 'good' : WARN.has(state) ? 'warn' : 'bad');
+const toneOf = (state) => TONES[state] ?? 'bad';
 
 /** Nodes as the header counts them: how many are well, of how many. */
 export function tally(cluster) {
@@ -21,40 +21,40 @@ export function tally(cluster) {
   return { up: nodes.filter((node) => toneOf(node.state) === 'good').length, of: nodes.length };
 }
 
-function isTime(name, value) {
-  return /^\d{18,19}$/.test(value) && !/bytes|count|seq|offset/.test(name);
-}
-
 /** A value by the unit its name ends with. */
 function say(name, value) {
   if (value === null || value === undefined || value === '') return null;
-  if (Array.isArray(value)) return value.map((item) => say(name, item)).filter(Boolean).join(', ');
-  if (typeof value === 'object') return Object.entries(value).map(([key, inner]) => `${key} ${say(key, inner)}`).join(', ');
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (isTime(name, String(value))) {
-    const ms = millis(String(value));
+  if (name === 'clock_ahead_ms') return `${count(Math.abs(value))} ms ${value < 0 ? 'behind' : 'ahead'}`;
+  if (/^\d{18,19}$/.test(value)) {
+    const ms = millis(value);
     const ago = (Date.now() - ms) / 1000;
     return ago >= 0 && ago < 86_400 ? `${span(Math.floor(ago))} ago` : `${date(ms, prefs.utc)} ${clock(ms, prefs.utc)}`;
   }
   if (typeof value === 'number') {
-    if (/bytes|_free$|_used$/.test(name)) return bytes(value);
-    if (/_ms$/.test(name)) return value < 1000 ? `${count(value)} ms` : span(value / 1000);
-    if (/_s$|seconds$|^uptime/.test(name)) return span(value);
+    if (/bytes|^memory/.test(name)) return bytes(value);
+    if (/_s$/.test(name)) return span(value);
     return count(value);
   }
   return inRow(String(value));
 }
 
-const label = (name) => name.replace(/^porter_/, '').replace(/_(ms|s|bytes|ns)$/, '').replaceAll('_', ' ');
+/** What a person calls each figure, what it means, and in which order: it stands in the page itself. */
+const FIGURES = new Map([...document.getElementById('figures').content.children].map((node, at) => [node.id, { at, name: node.textContent, title: node.title }]));
+const place = ([name]) => FIGURES.get(name)?.at ?? FIGURES.size;
+const byName = new Intl.Collator('en', { numeric: true }).compare;
+
+const label = (name) => FIGURES.get(name)?.name ?? name.replace(/_(ms|s|bytes|ns)$/, '').replaceAll('_', ' ');
+const nameOf = (node) => String(node.name ?? node.id);
 
 export class ClusterPage {
   constructor() {
+    this.zeros = false;
+    this.switch = button('', () => { this.zeros = !this.zeros; this.draw(); }, { class: 'link' });
     this.summary = el('div', { class: 'cluster-summary', role: 'status' });
     this.groups = el('div', { class: 'cluster-groups' });
-    this.node = el('section', { class: 'page cluster' }, this.summary, this.groups);
+    this.node = el('section', { class: 'page cluster' }, this.summary, this.groups, this.switch);
     this.actions = {};
     this.answer = null;
-    this.opened = new Set();
     onChoice((name) => { if (name === 'utc' && this.answer) this.draw(); });
   }
 
@@ -81,29 +81,21 @@ export class ClusterPage {
   draw() {
     const { answer } = this;
     const { up, of } = tally(answer);
-    const whole = this.completeness(answer.completeness);
-    fill(this.summary, el('h1', { text: up === of ? `All ${of} nodes are well` : `${up} of ${of} nodes are well` }), ...whole, this.facts(answer));
-    const nodes = [...(answer.nodes ?? [])];
+    fill(this.summary, el('h1', { title: `Roster ${answer.roster}`, text: up === of ? `All ${of} nodes are well` : `${up} of ${of} nodes are well` }), this.completeness(answer.completeness));
+    const nodes = (answer.nodes ?? []).toSorted((a, b) => byName(nameOf(a), nameOf(b)));
     const roles = [...new Set([...ROLES, ...nodes.map((node) => node.role)])];
     fill(this.groups, ...roles.map((role) => this.group(role, nodes.filter((node) => node.role === role))));
+    this.switch.textContent = this.zeros ? 'Hide figures that are zero' : 'Show figures that are zero';
+    this.switch.setAttribute('aria-expanded', String(this.zeros));
   }
 
-  /** A sentence, or an object with one. */
-  completeness(value) {
-    if (!value) return [];
-    const text = typeof value === 'string' ? value : (value.text ?? value.say ?? say('completeness', value));
-    const tone = typeof value === 'object' && value.complete === false ? 'warn' : 'plain';
-    return [el('p', { class: `say-${tone}`, text })];
-  }
-
-  /** What else the server says of the whole cluster. */
-  facts(answer) {
-    const facts = Object.entries(answer).filter(([name, value]) => !['nodes', 'completeness', 'k'].includes(name) && say(name, value));
-    return facts.length ? el('dl', { class: 'facts' }, ...facts.map(([name, value]) => this.fact(name, value))) : null;
+  /** What a search of the last minutes would say of itself. */
+  completeness({ text, complete } = {}) {
+    return text ? el('p', { class: `say-${complete === false ? 'warn' : 'plain'}`, text }) : null;
   }
 
   fact(name, value) {
-    return el('div', null, el('dt', { text: label(name) }), el('dd', { text: say(name, value) }));
+    return el('div', { title: FIGURES.get(name)?.title }, el('dt', { text: label(name) }), el('dd', { text: say(name, value) }));
   }
 
   group(role, nodes) {
@@ -114,21 +106,15 @@ export class ClusterPage {
   }
 
   card(node) {
-    const name = String(node.name ?? node.node ?? node.id ?? 'unnamed');
+    const name = nameOf(node);
     const tone = toneOf(node.state);
-    const facts = Object.entries(node).filter(([key, value]) => !SHOWN.has(key) && say(key, value));
-    const counted = facts.filter(([, value]) => value !== 0);
-    const zeros = facts.filter(([, value]) => value === 0);
-    const more = el('details', null, el('summary', { text: `${zeros.length} at zero` }),
-      el('dl', null, ...zeros.map(([key, value]) => this.fact(key, value))));
-    more.open = this.opened.has(name);
-    more.addEventListener('toggle', () => (more.open ? this.opened.add(name) : this.opened.delete(name)));
+    const facts = Object.entries(node).filter(([key, value]) => !SHOWN.has(key) && say(key, value) && (value !== 0 || this.zeros));
+    facts.sort((a, b) => place(a) - place(b));
     return el('article', { class: `card card-${tone}` },
       el('header', null, el('i', { class: `dot dot-${tone}`, 'aria-hidden': 'true' }), el('h3', { text: inRow(name), title: node.id ?? '' }),
         el('span', { class: `say-${tone}`, text: node.state ?? 'unknown' })),
       node.why ? el('p', { class: `say-${tone}`, text: node.why }) : null,
-      el('dl', null, ...counted.map(([key, value]) => this.fact(key, value))),
-      zeros.length ? more : null,
+      el('dl', null, ...facts.map(([key, value]) => this.fact(key, value))),
       tone === 'good' ? null : button('Its own logs', () => go('search', { q: fieldTerm('host', node.host ?? name), from: 'now-1h', to: 'now' }), { class: 'link' }));
   }
 }

@@ -9,27 +9,27 @@ const KEYS = [
   ['Ctrl+Enter', 'run', 'Run the query, from anywhere'],
   ['Escape', 'escape', 'Close what is open, stop the query'],
   ['j', 'down', 'Next row'], ['ArrowDown', 'down'],
-  ['k', 'up', 'Row before'], ['ArrowUp', 'up'],
+  ['k', 'up', 'Previous row'], ['ArrowUp', 'up'],
   [' ', 'pageDown', 'A page down'], ['PageDown', 'pageDown'],
   ['b', 'pageUp', 'A page up'], ['PageUp', 'pageUp'],
   ['g', 'first', 'First loaded row'], ['Home', 'first'],
   ['G', 'last', 'Last loaded row'], ['End', 'last'],
   ['Enter', 'open', 'Open or close the row'], ['o', 'open'],
-  ['e', 'nextError', 'Next error'], ['E', 'lastError', 'Error before'],
-  ['w', 'nextWarning', 'Next warning'], ['W', 'lastWarning', 'Warning before'],
+  ['e', 'nextError', 'Next error'], ['E', 'lastError', 'Previous error'],
+  ['w', 'nextWarning', 'Next warning'], ['W', 'lastWarning', 'Previous warning'],
   ['Ctrl+f', 'find', 'Find in the loaded rows'],
-  ['n', 'nextFound', 'Next found'], ['N', 'lastFound', 'Found before'],
+  ['n', 'nextFound', 'Next place found'], ['N', 'lastFound', 'Previous place found'],
   ['c', 'copyLine', 'Copy the line'], ['C', 'copyJson', 'Copy the event as JSON'], ['y', 'link', 'Copy a link to the event'],
   ['x', 'context', 'Lines around it in its file'],
   ['f', 'filter', 'Only this row’s host'], ['F', 'exclude', 'Without this row’s host'],
-  ['m', 'flag', 'Bookmark the row'], ['u', 'nextFlag', 'Next bookmark'], ['U', 'lastFlag', 'Bookmark before'],
+  ['m', 'flag', 'Bookmark the row'], ['u', 'nextFlag', 'Next bookmark'], ['U', 'lastFlag', 'Previous bookmark'],
   ['z', 'zoomIn', 'Zoom in'], ['Z', 'zoomOut', 'Zoom out'],
-  ['[', 'earlier', 'Half a range earlier'], [']', 'later', 'Half a range later'],
+  ['[', 'earlier', 'Half the range earlier'], [']', 'later', 'Half the range later'],
   ['t', 'range', 'Time range'], ['T', 'zone', 'UTC or local time'],
-  ['l', 'wrap', 'Wrap long lines'], ['d', 'theme', 'Light, dark or as the system'],
-  ['p', 'pause', 'Pause or follow'],
+  ['l', 'wrap', 'Wrap long lines'], ['d', 'theme', 'Light or dark theme'],
+  ['p', 'pause', 'Pause or resume'],
   ['1', 'search', 'Search'], ['2', 'live', 'Live'], ['3', 'cluster', 'Cluster'],
-  ['?', 'help', 'These keys'],
+  ['?', 'help', 'This help'],
 ];
 
 const NAMES = { ' ': 'Space', ArrowDown: '↓', ArrowUp: '↑', Escape: 'Esc', PageDown: 'PgDn', PageUp: 'PgUp' };
@@ -65,7 +65,7 @@ export function listen(actions) {
   });
 }
 
-/** The list of keys that do something on this page, in a dialog. */
+/** What may be typed, which stands in the page itself, and the keys that do something here: in a dialog. */
 export function help(actions) {
   const rows = KEYS.filter(([, action, text]) => text && actions[action]).map(([, action, text]) => {
     const keys = KEYS.filter(([, same]) => same === action).flatMap(([key], i) => [i ? ' ' : null, el('kbd', { text: NAMES[key] ?? key })]);
@@ -75,8 +75,10 @@ export function help(actions) {
   letters.checked = prefs.letters;
   const dialog = document.getElementById('help');
   fill(dialog,
-    el('header', null, el('h2', { text: 'Keys' }), button('Close', () => dialog.close())),
-    el('dl', null, ...rows),
-    el('label', { class: 'letters' }, letters, 'Single letters do something'));
+    el('header', null, el('h2', { text: 'Help' }), button('Close', () => dialog.close())),
+    document.getElementById('syntax').content.cloneNode(true),
+    el('h3', { text: 'Keys' }),
+    el('dl', { class: 'keys' }, ...rows),
+    el('label', { class: 'letters' }, letters, 'Keys that are a single letter or sign are on'));
   dialog.showModal();
 }
