@@ -100,7 +100,7 @@ impl Profile {
         }
     }
 
-    /// How hard zstd squeezes the table of templates, which is long and says much again.
+    /// How hard zstd squeezes the directory. The longest part is the table of templates, which says much again.
     fn table_level(self) -> i32 {
         match self {
             Self::Recent => 9,

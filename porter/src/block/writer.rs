@@ -459,9 +459,9 @@ impl Body {
     fn put_sections(&mut self, profile: Profile, leaves: Range<u64>, sections: &[Vec<u8>; SECTIONS.len()]) -> Footer {
         let mut footer = Footer { profile, leaves, sections: [Section::default(); SECTIONS.len()] };
         for ((place, section), part) in footer.sections.iter_mut().zip(sections).zip(SECTIONS) {
-            let level = if part == Part::Templates { profile.table_level() } else { 19 };
-            let squeezed = squeeze(section, level);
-            let packed = if squeezed.len() < section.len() { &squeezed } else { section };
+            // Half of the filter's bits are set, like dice; nothing would be gained.
+            let squeezed = (part != Part::Filter).then(|| squeeze(section, profile.table_level()));
+            let packed = squeezed.as_ref().filter(|squeezed| squeezed.len() < section.len()).unwrap_or(section);
             *place = Section {
                 at: self.bytes.len() as u64,
                 packed: count_u32(packed.len()),
