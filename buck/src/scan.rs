@@ -301,6 +301,8 @@ impl Scan {
             return;
         }
         self.told = self.progress.pages_done;
+        // What is said to be settled must have been sent.
+        self.flush_rows();
         self.out.push_back(Part::Progress(self.progress_now()));
     }
 
@@ -308,7 +310,7 @@ impl Scan {
         let order = self.question.order;
         let next = self.reading.as_ref().or(self.packets.front());
         let packets = next.map(|packet| packet.ranks(order).0);
-        let first = [packets, self.waiting.first()].into_iter().flatten().min();
+        let first = [packets, self.waiting.first(), self.waiting.floor()].into_iter().flatten().min();
         Progress { settled: first.and_then(|rank| rank.time(order)), ..self.progress }
     }
 

@@ -43,9 +43,11 @@ impl Lying {
     /// All pages, each going on from the last row of the one before.
     fn pages(&self, question: &Question) -> Vec<(TimeOrder, Vec<u8>)> {
         let mut all: Vec<(TimeOrder, Vec<u8>)> = Vec::new();
+        let mut settled = None;
         loop {
             let after = all.last().map(|(at, _)| *at);
             let (parts, _) = self.ask(&Question { after, ..question.clone() });
+            parts.iter().for_each(|part| check_settled(question.order, &mut settled, part));
             let (rows, end) = rows_of(parts);
             let got_none = rows.is_empty();
             all.extend(rows);
@@ -93,6 +95,24 @@ fn planned(at: u64, bytes: &Bytes) -> Planned {
     };
     let segments = head.streams.iter().map(segment).collect();
     Planned { id: head.id, place, times: head.times, segments, filter: None }
+}
+
+/// Whatever is said to be settled, no row of this page or a later one comes before it.
+fn check_settled(order: SearchOrder, settled: &mut Option<Timestamp>, part: &Part) {
+    let told = match part {
+        Part::Rows(rows) => {
+            let before = |row: &Row| match (order, *settled) {
+                (SearchOrder::Newest, Some(settled)) => row.time > settled,
+                (SearchOrder::Oldest, Some(settled)) => row.time < settled,
+                _ => false,
+            };
+            return assert!(!rows.iter().any(before), "{order:?}: {settled:?} was settled, and then came {rows:?}");
+        }
+        Part::Progress(progress) => progress.settled,
+        Part::End(end) => end.progress.settled,
+        _ => None,
+    };
+    *settled = told.or(*settled);
 }
 
 fn rows_of(parts: Vec<Part>) -> (Vec<(TimeOrder, Vec<u8>)>, End) {

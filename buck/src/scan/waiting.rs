@@ -91,6 +91,11 @@ impl Waiting {
         self.rows.keys().next().map(|(rank, ..)| *rank)
     }
 
+    /// The first that was left out: it comes with the next page.
+    pub fn floor(&self) -> Option<Rank> {
+        self.floor
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
