@@ -306,7 +306,10 @@ fn begin_part<C: Blocks>(
     if candidates.pages.is_empty() {
         return Ok(None);
     }
-    let search = Search::new(&opened, ask.clone(), &candidates);
+    // One more than is wanted, so that a block which ends with its limit is not taken for one that has no more. A
+    // block of which something is left out can't be told how much is wanted of it.
+    let limit = ask.limit.filter(|_| without.is_empty()).map(|limit| limit.saturating_add(1));
+    let search = Search::new(&opened, Ask { limit, ..ask.clone() }, &candidates);
     Ok(Some((Part { at: block.clone(), opened, bytes, search, head: None, without }, candidates)))
 }
 

@@ -123,6 +123,32 @@ fn lines_of_many_blocks_come_in_one_order() {
     assert_eq!(numbers, (0..600).collect::<Vec<_>>());
 }
 
+/// Pages of one answer, each from behind the one before it, make the whole, and only the last says that it is.
+#[test]
+fn a_full_page_is_not_the_last_one() {
+    let here = filled("pages");
+    let versions: Vec<_> = here.catalog.manifests().iter().map(|manifest| manifest.shard_version()).collect();
+    let blocks = || here.catalog.snapshot(&versions, Timestamp::MIN, Timestamp::MAX).unwrap();
+    let cancel = AtomicBool::new(false);
+    for (order, limit) in [(SearchOrder::Newest, 7), (SearchOrder::Oldest, 50), (SearchOrder::File, 199)] {
+        let (mut after, mut found) = (None, 0);
+        loop {
+            let ask = Ask { query: parse("took").unwrap(), range: TimeRange::ALL, order, after, limit: Some(limit) };
+            let mut merged = Merged::new(&here.catalog, blocks(), ask, &cancel);
+            for _ in 0..limit {
+                let Some(event) = merged.next(|| ControlFlow::Continue(())) else { break };
+                after = Some(event.borrow().order());
+                found += 1;
+            }
+            assert!(after.is_none_or(|after| merged.next_beside(&after).is_none()));
+            if merged.is_exhausted() {
+                break;
+            }
+        }
+        assert_eq!(found, 600, "{order:?} by {limit}");
+    }
+}
+
 #[test]
 fn counts_are_those_of_the_rows() {
     let here = filled("counts");
