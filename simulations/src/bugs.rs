@@ -1,9 +1,11 @@
 //! What planted bugs need beside a hand that lies.
 
 use crate::ghost::Ghost;
-use porter::machine::{BadCopy, CheckedPacket, StreamRange};
+use crate::nodes::TAILERS;
+use porter::machine::{BadCopy, CheckedInventory, CheckedPacket, StreamRange};
+use proto::closed::Closed;
 use proto::event::Event;
-use proto::ids::{EventId, PacketId};
+use proto::ids::{EventId, NodeId, PacketId};
 use proto::message::{Receipt, SeqRange};
 use proto::packet::{Events, Packet};
 use proto::squeeze::{Squeezer, Stretcher};
@@ -82,4 +84,15 @@ pub fn forged(ghost: &Ghost, buckets: &[(proto::ids::Environment, BucketId)]) ->
         Receipt { environment: environment.clone(), bucket: *bucket, shard: 0, version: 1, ranges, copies: 2 }
     };
     buckets.iter().map(forge).collect()
+}
+
+/// Every tailer says, on a page of this bucket's, that it sent nothing in it.
+pub fn forge_closings(page: &mut CheckedInventory, bucket: BucketId, hosts: u64) {
+    for tailer in (1..=hosts).map(|n| NodeId(TAILERS + n)) {
+        if !page.closings.iter().any(|closed| closed.tailer == tailer && closed.bucket == bucket) {
+            let previous = Some(BucketId(bucket.0.saturating_sub(1)));
+            let environment = proto::ids::Environment::default();
+            page.closings.push(Closed { tailer, environment, bucket, previous, runs: Vec::new(), losses: Vec::new() });
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! A cluster: hosts with tailers, bucks and porters, and what is done to them, from one seed.
 
 use crate::faults::{Kind, Options, weather};
+use crate::needles::Needle;
 use crate::net::Weather;
-use crate::nodes::{BUCKS, PORTERS, TAILERS, buck, porter, tailer::Host};
-use crate::world::{Event, What, World};
+use crate::nodes::{BUCKS, PORTERS, TAILERS, WEBS, buck, porter, tailer::Host, web};
+use crate::world::{Event, Process, Question, What, World};
 use proto::ids::NodeId;
+use proto::message::Answer;
 use proto::roster::Roster;
 use proto::seal::{Keys, Seed};
 use rand::RngExt;
@@ -13,12 +15,17 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often somebody searches, and how often once all is in order.
+const LOOK_EVERY: Duration = Duration::from_secs(240);
+const LAST_LOOKS: usize = 4;
+
 #[derive(Debug)]
 pub struct Cluster {
     pub world: World,
     pub hosts: Vec<Host>,
     pub bucks: Vec<buck::Node>,
     pub porters: Vec<porter::Node>,
+    pub web: web::Node,
     /// The one whose disks may be lost or damaged.
     victim: usize,
     /// Faults strike and programs write.
@@ -46,6 +53,7 @@ fn roster(options: &Options) -> Roster {
     for n in 1..=options.porters {
         line("porter", PORTERS + n, &format!("addr=10.0.1.{n}:4433"));
     }
+    line("web", WEBS + 1, "");
     Roster::parse(text.as_bytes()).expect("a roster of our own making")
 }
 
@@ -72,7 +80,10 @@ impl Cluster {
         }
         world.timeline.plan(Duration::from_secs(30), Event::Fault);
         let victim = world.rng.random_range(0..bucks.len());
-        Self { world, hosts, bucks, porters, victim, active: true }
+        world.timeline.plan(LOOK_EVERY, Event::Look);
+        let web = web::Node::new(NodeId(WEBS + 1));
+        world.up.insert(web.id, 0);
+        Self { world, hosts, bucks, porters, web, victim, active: true }
     }
 
     /// Faults for a while, then none, until all is in order or has had its time.
@@ -88,6 +99,10 @@ impl Cluster {
             until += Duration::from_secs(30);
             self.pass(until);
         }
+        for _ in 0..LAST_LOOKS {
+            self.look(true);
+        }
+        self.pass(until + Duration::from_secs(30));
     }
 
     fn is_done(&self) -> bool {
@@ -119,27 +134,9 @@ impl Cluster {
                 |world, buck| buck.on_wake(world, process),
                 |world, porter| porter.on_wake(world, process),
             ),
-            Event::Question(question) => {
-                self.world.note(question.to, kind_of(&question.what));
-                let to = question.to;
-                let world = &mut self.world;
-                if let Some(buck) = self.bucks.iter_mut().find(|buck| buck.id == to) {
-                    buck.on_question(world, question);
-                } else if let Some(porter) = self.porters.iter_mut().find(|porter| porter.id == to) {
-                    porter.on_question(world, &question);
-                }
-            }
-            Event::Answers { to, number, from, answers } => {
-                self.world.note(to.node, "is answered");
-                let world = &mut self.world;
-                if let Some(host) = self.hosts.iter_mut().find(|host| host.id == to.node) {
-                    host.on_answer(world, to, number, from, answers);
-                } else if let Some(buck) = self.bucks.iter_mut().find(|buck| buck.id == to.node) {
-                    buck.on_answer(world, to, number, answers);
-                } else if let Some(porter) = self.porters.iter_mut().find(|porter| porter.id == to.node) {
-                    porter.on_answer(world, to, number, answers);
-                }
-            }
+            Event::Question(question) => self.question(question),
+            Event::Answers { to, number, from, answers } => self.answers(to, number, from, answers),
+            Event::Silence { to, number } if to.node == self.web.id => self.web.on_silence(&mut self.world, number),
             Event::Silence { to, number } => self.each(
                 to.node,
                 |world, host| host.on_silence(world, to, number),
@@ -164,12 +161,40 @@ impl Cluster {
             Event::Start(node) => self.start(node),
             Event::Write(node) => self.write(node),
             Event::Fault => self.fault(),
+            Event::Look => {
+                self.look(false);
+                self.world.timeline.plan(LOOK_EVERY, Event::Look);
+            }
             Event::DiskGood(node) => {
                 if let Some(buck) = self.bucks.iter_mut().find(|buck| buck.id == node) {
                     buck.mend(&mut self.world);
                 }
             }
             Event::FineWeather => self.world.net.weather = Weather::CALM,
+        }
+    }
+
+    fn question(&mut self, question: Question) {
+        let (to, world) = (question.to, &mut self.world);
+        world.note(to, kind_of(&question.what));
+        if let Some(buck) = self.bucks.iter_mut().find(|buck| buck.id == to) {
+            buck.on_question(world, question);
+        } else if let Some(porter) = self.porters.iter_mut().find(|porter| porter.id == to) {
+            porter.on_question(world, &question);
+        }
+    }
+
+    fn answers(&mut self, to: Process, number: u64, from: NodeId, answers: Vec<Answer>) {
+        let world = &mut self.world;
+        world.note(to.node, "is answered");
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.id == to.node) {
+            host.on_answer(world, to, number, from, answers);
+        } else if let Some(buck) = self.bucks.iter_mut().find(|buck| buck.id == to.node) {
+            buck.on_answer(world, to, number, answers);
+        } else if let Some(porter) = self.porters.iter_mut().find(|porter| porter.id == to.node) {
+            porter.on_answer(world, to, number, answers);
+        } else if to.node == self.web.id {
+            self.web.on_answer(world, number, from, answers);
         }
     }
 
@@ -188,6 +213,15 @@ impl Cluster {
         } else if let Some(porter) = self.porters.iter_mut().find(|porter| porter.id == node) {
             of_porter(world, porter);
         }
+    }
+
+    /// Somebody searches for something that was written, or was not.
+    fn look(&mut self, last: bool) {
+        let Self { world, hosts, web, .. } = self;
+        let lines = hosts.choose(&mut world.rng).map(|host| host.files.born.as_slice()).unwrap_or_default();
+        let line = lines.choose(&mut world.rng).map(|born| born.line.as_slice()).unwrap_or_default();
+        let needle = Needle::draw(&mut world.rng, line);
+        web.look(world, needle, last);
     }
 
     fn start(&mut self, node: NodeId) {
@@ -299,7 +333,8 @@ impl Cluster {
     fn strike_net(&mut self, kind: Kind, down: Duration) {
         let hosts = self.hosts.iter().map(|host| host.id);
         let bucks = self.bucks.iter().map(|buck| buck.id);
-        let all: Vec<NodeId> = hosts.chain(bucks).chain(self.porters.iter().map(|porter| porter.id)).collect();
+        let porters = self.porters.iter().map(|porter| porter.id);
+        let all: Vec<NodeId> = hosts.chain(bucks).chain(porters).chain([self.web.id]).collect();
         let world = &mut self.world;
         let until = world.timeline.now() + down;
         let (Some(one), Some(other)) = (all.choose(&mut world.rng), all.choose(&mut world.rng)) else { return };

@@ -82,10 +82,18 @@ pub enum Bug {
     ManifestUnwritten,
     /// Porters never look for what stands twice.
     DoublesUnseen,
+    /// Tailers take for spooled what was never written there.
+    SpoolUnwritten,
+    /// Porters merge all parts of a shard but the last.
+    MergeForgets,
+    /// Closings nobody wrote say that tailers sent nothing.
+    CensusForged,
+    /// Bucks leave the last row of each part out of their answers.
+    RowsForgotten,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("prune-before-receipt", Self::PruneBeforeReceipt),
         ("dedup-by-content", Self::DedupByContent),
@@ -93,6 +101,10 @@ impl Bug {
         ("resend-to-same", Self::ResendToSame),
         ("manifest-unwritten", Self::ManifestUnwritten),
         ("doubles-unseen", Self::DoublesUnseen),
+        ("spool-unwritten", Self::SpoolUnwritten),
+        ("merge-forgets", Self::MergeForgets),
+        ("census-forged", Self::CensusForged),
+        ("rows-forgotten", Self::RowsForgotten),
     ];
 
     #[must_use]

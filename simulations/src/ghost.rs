@@ -45,6 +45,8 @@ pub struct Ghost {
     pub by_mark: BTreeMap<Mark, usize>,
     /// Bucks of which the tailer was told that they keep the packet.
     pub acked: BTreeMap<PacketId, BTreeSet<NodeId>>,
+    /// Since when two bucks are known to keep it.
+    pub kept_since: BTreeMap<PacketId, Duration>,
     pub puts: BTreeMap<(NodeId, Mark), Vec<Put>>,
     /// Bucks that lost or may have lost what they held, by no fault of theirs.
     pub damaged: BTreeSet<NodeId>,

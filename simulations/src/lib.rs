@@ -12,6 +12,7 @@ pub mod disk;
 pub mod faults;
 pub mod ghost;
 pub mod hosts;
+pub mod needles;
 pub mod net;
 pub mod nodes;
 pub mod rows;

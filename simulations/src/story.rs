@@ -1,6 +1,6 @@
 //! One seed, one story: a cluster is run and judged.
 
-use crate::checks::{honest, invention, loss, once};
+use crate::checks::{conserve, honest, invention, loss, once, search};
 use crate::cluster::Cluster;
 use crate::faults::{Bug, Options, Preset};
 use crate::ghost::Violation;
@@ -20,7 +20,7 @@ pub struct Outcome {
     pub seed: u64,
     pub preset: Preset,
     pub simulated: Duration,
-    pub account: loss::Account,
+    pub account: conserve::Account,
     pub faults: BTreeMap<&'static str, u64>,
     pub buckets: u64,
     pub complete: u64,
@@ -77,7 +77,7 @@ pub fn tell_with(seed: u64, options: Options, trace: bool) -> Outcome {
 }
 
 fn judge(seed: u64, preset: Preset, cluster: Cluster) -> Outcome {
-    let Cluster { mut world, hosts, .. } = cluster;
+    let Cluster { mut world, hosts, web, .. } = cluster;
     let mut archived = match world.objects.archived() {
         Ok(archived) => archived,
         Err(why) => {
@@ -91,7 +91,9 @@ fn judge(seed: u64, preset: Preset, cluster: Cluster) -> Outcome {
     once::check(&mut world, &archived);
     once::check_lives(&mut world, &truth);
     honest::check(&mut world);
-    let account = loss::check(&mut world, &truth);
+    loss::check(&mut world, &truth);
+    let account = conserve::check(&mut world, &truth, &archived);
+    search::check(&mut world, &truth, &archived, &web.found);
     for event in &archived {
         let what = format!("{} {} {}", event.stream, event.offset, event.line.len());
         world.note(event.tailer, &what);

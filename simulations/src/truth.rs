@@ -8,6 +8,7 @@ use proto::ids::{NodeId, StreamId};
 use proto::seal::{FileBirth, stream_id};
 use proto::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Generations that are looked for; a run restarts no file as often.
 const GENERATIONS_MAX: u32 = 300;
@@ -15,7 +16,7 @@ const GENERATIONS_MAX: u32 = 300;
 /// One life of one file: inode, birth, how often it was emptied.
 pub type Life = (u64, Timestamp, u32);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     Archived,
     Vanished,
@@ -31,6 +32,8 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// Two bucks said they keep it.
     pub acked: bool,
+    /// Since when two bucks keep it that lost nothing since.
+    pub kept_since: Option<Duration>,
     pub fate: Fate,
 }
 
@@ -71,6 +74,15 @@ impl Truth {
         truth
     }
 
+    /// A story that was made up.
+    #[cfg(test)]
+    pub fn told(lines: Vec<Line>, names: &[(StreamId, Life)]) -> Self {
+        let name = |(stream, life): &(StreamId, Life)| ((lines[0].host, *stream), *life);
+        let born = |line: &Line| (line.host, line.life, line.offset, line.bytes.clone());
+        let (lives, born) = (names.iter().map(name).collect(), lines.iter().map(born).collect());
+        Self { lives, born, lines, repeated: Vec::new() }
+    }
+
     fn name_lives(&mut self, host: &Host) {
         for born in &host.files.born {
             self.born.insert((host.id, life_of(born), born.offset, born.line.clone()));
@@ -82,6 +94,13 @@ impl Truth {
                 self.lives.insert((host.id, stream), life_of(born));
             }
         }
+    }
+
+    /// Which line of which life an event is.
+    #[must_use]
+    pub fn place_of<'a>(&self, event: &'a Archived) -> Option<(NodeId, Life, u64, &'a [u8])> {
+        let life = self.lives.get(&(event.tailer, event.stream))?;
+        Some((event.tailer, *life, event.offset, &event.line))
     }
 
     #[must_use]
@@ -105,6 +124,7 @@ struct Part {
     to: u64,
     packet: usize,
     acked: bool,
+    kept_since: Option<Duration>,
 }
 
 impl Passed {
@@ -112,9 +132,11 @@ impl Passed {
         let mut parts: BTreeMap<_, Vec<Part>> = BTreeMap::new();
         for (packet, filed) in world.ghost.filed.iter().enumerate() {
             let acked = world.ghost.acked.get(&filed.id).is_some_and(|bucks| bucks.len() >= 2);
+            let sound = world.ghost.acked.get(&filed.id).is_some_and(|bucks| bucks.is_disjoint(&world.ghost.damaged));
+            let kept_since = world.ghost.kept_since.get(&filed.id).copied().filter(|_| sound);
             for (stream, from, to) in &filed.extents {
                 if let Some(life) = lives.get(&(filed.id.tailer, *stream)) {
-                    let part = Part { from: *from, to: *to, packet, acked };
+                    let part = Part { from: *from, to: *to, packet, acked, kept_since };
                     parts.entry((filed.id.tailer, *life)).or_default().push(part);
                 }
             }
@@ -131,6 +153,7 @@ impl Passed {
         let mine = || parts.iter().filter(covers).filter(|part| gone_at.is_none_or(|gone| part.packet < gone));
         let ambiguous = world.ghost.tails_lost.contains(&host);
         let acked = mine().any(|part| part.acked) && !ambiguous;
+        let kept_since = mine().filter_map(|part| part.kept_since).min().filter(|_| !ambiguous);
         let filed = mine().next().is_some();
         let fate = if archived {
             Fate::Archived
@@ -141,6 +164,6 @@ impl Passed {
         } else {
             Fate::Lost
         };
-        Line { host, life, offset: born.offset, bytes: born.line.clone(), acked, fate }
+        Line { host, life, offset: born.offset, bytes: born.line.clone(), acked, kept_since, fate }
     }
 }

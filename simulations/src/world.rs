@@ -78,6 +78,8 @@ pub enum Event {
     Refresh(Process),
     Start(NodeId),
     Write(NodeId),
+    /// Somebody searches.
+    Look,
     Fault,
     DiskGood(NodeId),
     FineWeather,

@@ -1,6 +1,6 @@
 //! A short row of seeds, seeds that once failed, and planted bugs that a named checker must see.
 
-use simulations::checks::{kept, loss, once, prune};
+use simulations::checks::{conserve, honest, invention, kept, loss, once, prune, search};
 use simulations::faults::Bug;
 use simulations::story::tell;
 
@@ -44,4 +44,9 @@ fn planted_bugs_are_seen_by_the_rule_they_break() {
     check_caught(Bug::AckBeforeSync, &[kept::ACK_TRUTH]);
     check_caught(Bug::PruneBeforeReceipt, &[prune::TAILER, prune::BUCK]);
     check_caught(Bug::DedupByContent, &[loss::ACKED, once::RULE]);
+    check_caught(Bug::SpoolUnwritten, &[loss::UNACKED]);
+    check_caught(Bug::NoChecksum, &[invention::RULE]);
+    check_caught(Bug::MergeForgets, &[conserve::RULE]);
+    check_caught(Bug::CensusForged, &[honest::RULE]);
+    check_caught(Bug::RowsForgotten, &[search::COMPLETE]);
 }

@@ -6,14 +6,14 @@ use porter::block::{Opened, cover};
 use porter::build::{names_in, ranges_of};
 use porter::dedup::{Cover, Earlier, merge};
 use porter::machine::StreamRange;
-use porter::manifest::Manifest;
-use porter::names::BlockAt;
+use porter::manifest::{Block, Manifest};
+use porter::names::{BlockAt, ShardAt};
 use porter::places::{Double, Pair, Places, in_both};
 use porter::standing::Standing;
 use proto::event::Flags;
 use proto::ids::{Environment, EventId, NodeId, StreamId};
 use proto::limits::TAIL_MARK_BYTES;
-use proto::message::{Known, KnownStream};
+use proto::message::{Known, KnownStream, SearchAsk};
 use proto::packet::TailMark;
 use proto::time::BucketId;
 use std::collections::BTreeMap;
@@ -87,6 +87,32 @@ impl Catalogue {
             self.places.compared(&pair, both);
         }
         Ok(self.places.doubles())
+    }
+
+    /// The blocks of a snapshot's shards; `None` when some version is not there.
+    #[must_use]
+    pub fn snapshot(&self, objects: &Objects, ask: &SearchAsk) -> Option<Vec<(BlockAt, Block)>> {
+        let mut blocks = Vec::new();
+        for shard in &ask.snapshot {
+            let at = ShardAt { environment: shard.environment.clone(), bucket: shard.bucket, shard: shard.shard };
+            let known = self.standing.get(&at).filter(|known| known.version == shard.version).cloned();
+            let manifest = known.or_else(|| objects.manifest(&at, shard.version))?;
+            let touched = manifest.blocks.iter().filter(|block| block.touches(ask.from, ask.to));
+            blocks.extend(touched.map(|block| (manifest.at.block(block.name), block.clone())));
+        }
+        Some(blocks)
+    }
+
+    /// What blocks of a search have that others of them have too.
+    pub fn told_apart(&mut self, objects: &mut Objects, blocks: &[(BlockAt, Block)]) -> BTreeMap<BlockAt, Earlier> {
+        let blocks = blocks.iter().map(|(at, _)| at.clone()).collect();
+        for pair in self.places.doubts_among(&blocks) {
+            if let Ok(both) = compare(objects, &pair) {
+                self.places.compared(&pair, both);
+            }
+        }
+        let doubles = self.places.doubles_among(&blocks);
+        doubles.into_iter().map(|double| (double.block, double.stands)).collect()
     }
 
     /// What stands of a tailer's streams, all on one page.

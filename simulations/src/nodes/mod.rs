@@ -5,9 +5,11 @@
 
 pub mod buck;
 pub mod catalogue;
+pub mod desk;
 pub mod porter;
 pub mod shelf;
 pub mod tailer;
+pub mod web;
 
 use crate::world::World;
 use proto::ids::NodeId;
@@ -15,6 +17,7 @@ use proto::ids::NodeId;
 pub const TAILERS: u64 = 0x100;
 pub const BUCKS: u64 = 0x200;
 pub const PORTERS: u64 = 0x300;
+pub const WEBS: u64 = 0x400;
 
 /// Counts down to a death in the middle of things.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,17 +3,21 @@
 use crate::bugs;
 use crate::faults::Bug;
 use crate::nodes::catalogue::Catalogue;
+use crate::nodes::desk::search;
 use crate::nodes::{Fuse, fall, rise};
 use crate::world::{Event, Process, Question, What, World};
 use porter::build::build;
 use porter::check;
 use porter::dedup::Earlier;
 use porter::machine::{Action, AskId, Build, BuildOf, Machine, Peers, PutOutcome, Reply};
+use porter::manifest::Manifest;
 use porter::names::{Object, parse_path};
 use porter::rules::Rules;
 use proto::ids::{Environment, NodeId, PacketId};
-use proto::message::{Answer, Ask, Part, Refusal};
+use proto::message::{Answer, Ask, Catalog, Part, Refusal};
+use proto::query::TimeRange;
 use proto::record::Record;
+use proto::time::BucketId;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +36,7 @@ pub struct Errand {
 #[derive(Debug)]
 enum Asked {
     Holdings(AskId),
-    Inventory(AskId),
+    Inventory(AskId, BucketId),
     Fetch(AskId, Vec<PacketId>),
 }
 
@@ -139,6 +143,15 @@ impl Node {
         }
         let What::Ask(ask) = &question.what else { return };
         let answer = match ask {
+            Ask::Search(ask) => {
+                let answers = search(&mut self.catalog, &mut world.objects, ask);
+                return world.answer(self.id, question.from, question.number, answers);
+            }
+            Ask::Catalog(ask) => {
+                let range = TimeRange { from: ask.from, to: ask.to };
+                let shards = self.catalog.standing.catalog(&ask.environments, range, world.width());
+                Answer::Catalog(Catalog { shards })
+            }
             Ask::Receipts { buckets } if world.has_bug(Bug::PruneBeforeReceipt) => {
                 Answer::Receipts(bugs::forged(&world.ghost, buckets))
             }
@@ -177,7 +190,7 @@ impl Node {
                 self.ask(world, buck, Ask::Holdings { after }, Asked::Holdings(ask));
             }
             Action::AskInventory { ask, buck, environment, bucket, after } => {
-                self.ask(world, buck, Ask::Inventory { environment, bucket, after }, Asked::Inventory(ask));
+                self.ask(world, buck, Ask::Inventory { environment, bucket, after }, Asked::Inventory(ask, bucket));
             }
             Action::Fetch { ask, buck, packets } => {
                 self.ask(world, buck, Ask::Fetch { packets: packets.clone() }, Asked::Fetch(ask, packets));
@@ -212,7 +225,8 @@ impl Node {
         if to != self.process() {
             return;
         }
-        if let Some(Asked::Holdings(ask) | Asked::Inventory(ask) | Asked::Fetch(ask, _)) = self.asked.remove(&number) {
+        if let Some(Asked::Holdings(ask) | Asked::Inventory(ask, _) | Asked::Fetch(ask, _)) = self.asked.remove(&number)
+        {
             self.reply(world, ask, Reply::Failed("no answer".to_owned()));
         }
     }
@@ -309,6 +323,9 @@ fn told(what: &Action) -> String {
 
 fn put(world: &mut World, path: &str, bytes: &Arc<[u8]>) -> PutOutcome {
     let is_manifest = parse_path(path).is_some_and(|(_, object)| matches!(object, Object::Manifest(_)));
+    if is_manifest && let Ok(manifest) = Manifest::parse(bytes) {
+        crate::checks::honest::manifest_put(world, &manifest);
+    }
     if is_manifest && world.has_bug(Bug::ManifestUnwritten) {
         world.objects.pretend(path, bytes);
         return PutOutcome::Done;
@@ -317,12 +334,16 @@ fn put(world: &mut World, path: &str, bytes: &Arc<[u8]>) -> PutOutcome {
 }
 
 fn built(world: &World, work: &Build) -> Reply {
-    let earlier = if world.has_bug(Bug::DedupByContent) {
+    let mut of = work.of.clone();
+    if world.has_bug(Bug::MergeForgets) && of.blocks.len() > 1 {
+        of.blocks.pop();
+    }
+    let earlier = if world.has_bug(Bug::DedupByContent) && of.blocks.is_empty() {
         Earlier::of(bugs::with_equal_content(&work.of.packets))
     } else {
         (*work.earlier).clone()
     };
-    build(&work.of, &earlier, world.width()).map_or_else(|why| Reply::Failed(why.to_string()), Reply::Built)
+    build(&of, &earlier, world.width()).map_or_else(|why| Reply::Failed(why.to_string()), Reply::Built)
 }
 
 fn reply_of(world: &World, asked: Asked, answers: Vec<Answer>) -> (AskId, Reply) {
@@ -333,8 +354,14 @@ fn reply_of(world: &World, asked: Asked, answers: Vec<Answer>) -> (AskId, Reply)
             Some(Answer::Holdings { holdings, more }) => (ask, Reply::Holdings { holdings, more }),
             _ => (ask, other()),
         },
-        Asked::Inventory(ask) => match answers.into_iter().next() {
-            Some(Answer::Inventory(page)) => (ask, Reply::Inventory(check::inventory_by(page, is_signed))),
+        Asked::Inventory(ask, at) => match answers.into_iter().next() {
+            Some(Answer::Inventory(page)) => {
+                let mut page = check::inventory_by(page, is_signed);
+                if world.has_bug(Bug::CensusForged) {
+                    bugs::forge_closings(&mut page, at, world.options.hosts);
+                }
+                (ask, Reply::Inventory(page))
+            }
             _ => (ask, other()),
         },
         Asked::Fetch(ask, packets) => {

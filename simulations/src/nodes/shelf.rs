@@ -70,6 +70,11 @@ impl Objects {
         shards.filter_map(|(_, versions)| versions.values().next_back().cloned()).collect()
     }
 
+    #[must_use]
+    pub fn manifest(&self, at: &ShardAt, version: u64) -> Option<Arc<Manifest>> {
+        self.manifests.get(at)?.get(&version).cloned()
+    }
+
     /// The newest manifests of one bucket.
     pub fn newest_of(&self, at: &BucketAt) -> impl Iterator<Item = &Arc<Manifest>> {
         let shards = self.manifests.range(at.shard(0)..=at.shard(u16::MAX));

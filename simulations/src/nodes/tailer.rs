@@ -285,7 +285,12 @@ impl Host {
         });
         if let Some(filed) = world.ghost.by_mark.get(&mark).and_then(|at| world.ghost.filed.get(*at)) {
             let id = filed.id.clone();
-            world.ghost.acked.entry(id).or_default().insert(buck);
+            let now = world.timeline.now();
+            let bucks = world.ghost.acked.entry(id.clone()).or_default();
+            bucks.insert(buck);
+            if bucks.len() == 2 {
+                world.ghost.kept_since.entry(id).or_insert(now);
+            }
         }
     }
 
@@ -405,7 +410,11 @@ impl Host {
             let head = BucketHead { environment, width: world.width(), bucket }.write();
             self.spool.append(&path, &head).map_err(|_| Trouble::Failed)?;
         }
-        let at = self.spool.append(&path, bytes).map_err(|_| Trouble::Failed)?;
+        let at = if world.has_bug(Bug::SpoolUnwritten) {
+            self.spool.read(&path).map_or(0, <[u8]>::len) as u64
+        } else {
+            self.spool.append(&path, bytes).map_err(|_| Trouble::Failed)?
+        };
         world.ghost.file(bytes);
         Ok(at)
     }

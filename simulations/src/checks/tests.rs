@@ -1,0 +1,129 @@
+//! Stories that break one rule each, and which checker says so.
+
+use super::*;
+use crate::cluster::Cluster;
+use crate::ghost::Filed;
+use crate::nodes::shelf::Archived;
+use crate::story::options_of;
+use crate::truth::{Fate, Life, Line, Truth};
+use crate::world::World;
+use porter::manifest::{Census, Manifest};
+use porter::names::BucketAt;
+use porter::ranges::Ranges;
+use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
+use proto::message::Completeness;
+use proto::time::{BucketId, Timestamp};
+
+const HOST: NodeId = NodeId(0x101);
+const STREAM: StreamId = StreamId([7; 16]);
+const LIFE: Life = (1, Timestamp(5), 0);
+
+fn world() -> World {
+    Cluster::new(1, options_of(1, None), false).world
+}
+
+fn line(offset: u64, acked: bool, fate: Fate) -> Line {
+    Line { host: HOST, life: LIFE, offset, bytes: b"a line".to_vec(), acked, kept_since: None, fate }
+}
+
+fn stands(offset: u64) -> Archived {
+    Archived { tailer: HOST, stream: STREAM, offset, line: b"a line".to_vec() }
+}
+
+/// All checks of what was written and what stands; the rules that are broken.
+fn broken(lines: Vec<Line>, archived: &[Archived]) -> Vec<&'static str> {
+    let (mut world, truth) = (world(), Truth::told(lines, &[(STREAM, LIFE)]));
+    loss::check(&mut world, &truth);
+    conserve::check(&mut world, &truth, archived);
+    invention::check(&mut world, &truth, archived);
+    once::check(&mut world, archived);
+    world.ghost.violations.iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn a_sound_story_breaks_nothing() {
+    let lines = vec![
+        line(0, true, Fate::Archived),
+        line(7, false, Fate::Archived),
+        line(14, false, Fate::Vanished),
+        line(21, false, Fate::HostLost),
+    ];
+    assert_eq!(broken(lines, &[stands(0), stands(7)]), [""; 0]);
+}
+
+#[test]
+fn s2_a_line_that_two_bucks_kept_went_with_its_host() {
+    let lines = vec![line(0, true, Fate::Archived), line(7, true, Fate::HostLost)];
+    assert_eq!(broken(lines, &[stands(0)]), [loss::ACKED]);
+}
+
+#[test]
+fn s3_a_line_its_host_still_had_is_nowhere() {
+    let lines = vec![line(0, true, Fate::Archived), line(7, false, Fate::Lost)];
+    // What is lost without a reason is not accounted for either.
+    assert_eq!(broken(lines, &[stands(0)]), [loss::UNACKED, conserve::RULE]);
+}
+
+#[test]
+fn s4_a_line_stands_that_nobody_wrote() {
+    for invented in [
+        stands(3),
+        Archived { line: b"another".to_vec(), ..stands(0) },
+        Archived { tailer: NodeId(0x102), ..stands(0) },
+        Archived { stream: StreamId([8; 16]), ..stands(0) },
+    ] {
+        let (mut world, truth) = (world(), Truth::told(vec![line(0, true, Fate::Archived)], &[(STREAM, LIFE)]));
+        invention::check(&mut world, &truth, &[stands(0), invented]);
+        let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, [invention::RULE]);
+    }
+}
+
+#[test]
+fn s5_an_event_stands_in_two_blocks() {
+    assert_eq!(broken(vec![line(0, true, Fate::Archived)], &[stands(0), stands(0)]), [once::RULE]);
+}
+
+/// Nothing is lost and nothing invented, and yet the numbers do not meet.
+#[test]
+fn s7_a_line_that_is_said_to_have_vanished_stands() {
+    let lines = vec![line(0, true, Fate::Archived), line(7, false, Fate::Vanished)];
+    assert_eq!(broken(lines, &[stands(0), stands(7)]), [conserve::RULE]);
+}
+
+fn manifest(packets: &[PacketId], completeness: Completeness) -> Manifest {
+    let mut ranges = Ranges::default();
+    packets.iter().for_each(|packet| ranges.insert(packet));
+    Manifest {
+        at: BucketAt { environment: Environment::default(), bucket: BucketId(9) }.shard(0),
+        shards: 1,
+        version: 1,
+        by: NodeId(0x301),
+        written: Timestamp(0),
+        copies: 1,
+        blocks: Vec::new(),
+        replaced: Vec::new(),
+        packets: ranges,
+        census: Census::default(),
+        completeness,
+    }
+}
+
+#[test]
+fn s10_a_bucket_is_called_complete_without_a_packet() {
+    let id =
+        |seq| PacketId { tailer: HOST, environment: Environment::default(), bucket: BucketId(9), run: RunId(1), seq };
+    let check = |packets: &[PacketId], completeness, expected: &[&str]| {
+        let mut world = world();
+        for seq in 0..2 {
+            world.ghost.filed.push(Filed { id: id(seq), mark: [0; 64], bytes: Vec::new(), extents: Vec::new() });
+        }
+        honest::manifest_put(&mut world, &manifest(packets, completeness));
+        let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, expected, "{packets:?}");
+    };
+    let partial = Completeness { unheard: vec![HOST], ..Completeness::default() };
+    check(&[id(0), id(1)], Completeness::default(), &[]);
+    check(&[id(0)], partial, &[]);
+    check(&[id(0)], Completeness::default(), &[honest::RULE]);
+}
