@@ -1,6 +1,6 @@
 //! What the harness knows and no node is told: the truth that checkers measure against.
 
-use proto::closed::Closed;
+use proto::closed::{Closed, RunCount};
 use proto::ids::{NodeId, PacketId, StreamId};
 use proto::packet::Packet;
 use proto::record::{Kind, Record};
@@ -41,6 +41,8 @@ pub struct Violation {
 #[derive(Debug, Default)]
 pub struct Ghost {
     pub filed: Vec<Filed>,
+    /// What each tailer first said of its packets when it closed a bucket.
+    pub closings: BTreeMap<(NodeId, BucketId), Vec<RunCount>>,
     pub by_id: BTreeMap<PacketId, usize>,
     pub by_mark: BTreeMap<Mark, usize>,
     /// Bucks of which the tailer was told that they keep the packet.
@@ -64,7 +66,15 @@ pub struct Ghost {
 }
 
 impl Ghost {
+    /// A record goes into a spool, or out to a buck.
+    pub fn close(&mut self, bytes: &[u8]) {
+        if let Ok((closed, _)) = Closed::parse(bytes) {
+            self.closings.entry((closed.tailer, closed.bucket)).or_insert(closed.runs);
+        }
+    }
+
     pub fn file(&mut self, bytes: &[u8]) {
+        self.close(bytes);
         let Ok(packet) = Packet::parse(bytes) else { return };
         let id = packet.head.id.clone();
         let of_stream = |stream: &proto::packet::PacketStream| {

@@ -13,7 +13,7 @@ pub mod search;
 mod tests;
 
 /// Every rule, so that one that never was evaluated is missed.
-pub const RULES: [&str; 15] = [
+pub const RULES: [&str; 16] = [
     kept::ACK_TRUTH,
     "S2 who is believed to keep a record was given it",
     loss::ACKED,
@@ -23,6 +23,7 @@ pub const RULES: [&str; 15] = [
     once::RULE,
     prune::TAILER,
     honest::RULE,
+    honest::CLOSED,
     search::INVENTED,
     search::ONCE,
     search::ORDER,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cluster::Cluster;
-use crate::ghost::Filed;
+use crate::nodes::TAILERS;
 use crate::nodes::shelf::Archived;
 use crate::story::options_of;
 use crate::truth::{Fate, Life, Line, Truth};
@@ -10,6 +10,7 @@ use crate::world::World;
 use porter::manifest::{Census, Manifest};
 use porter::names::BucketAt;
 use porter::ranges::Ranges;
+use proto::closed::RunCount;
 use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
 use proto::message::Completeness;
 use proto::time::{BucketId, Timestamp};
@@ -110,20 +111,24 @@ fn manifest(packets: &[PacketId], completeness: Completeness) -> Manifest {
 }
 
 #[test]
-fn s10_a_bucket_is_called_complete_without_a_packet() {
-    let id =
-        |seq| PacketId { tailer: HOST, environment: Environment::default(), bucket: BucketId(9), run: RunId(1), seq };
-    let check = |packets: &[PacketId], completeness, expected: &[&str]| {
+fn s10_a_bucket_is_put_as_complete_without_a_packet_or_a_tailers_word() {
+    let check = |closed: u64, packets: &[PacketId], completeness, expected: &[&str]| {
         let mut world = world();
-        for seq in 0..2 {
-            world.ghost.filed.push(Filed { id: id(seq), mark: [0; 64], bytes: Vec::new(), extents: Vec::new() });
+        for n in 1..=closed.min(world.options.hosts) {
+            let runs = if n == 1 { vec![RunCount { run: RunId(1), packets: 2 }] } else { Vec::new() };
+            world.ghost.closings.insert((NodeId(TAILERS + n), BucketId(9)), runs);
         }
         honest::manifest_put(&mut world, &manifest(packets, completeness));
         let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
-        assert_eq!(rules, expected, "{packets:?}");
+        assert_eq!(rules, expected, "{closed} closed, {packets:?}");
     };
     let partial = Completeness { unheard: vec![HOST], ..Completeness::default() };
-    check(&[id(0), id(1)], Completeness::default(), &[]);
-    check(&[id(0)], partial, &[]);
-    check(&[id(0)], Completeness::default(), &[honest::RULE]);
+    check(9, &[id(0), id(1)], Completeness::default(), &[]);
+    check(0, &[id(0)], partial, &[]);
+    check(9, &[id(0)], Completeness::default(), &[honest::CLOSED]);
+    check(1, &[id(0), id(1)], Completeness::default(), &vec![honest::CLOSED; world().options.hosts as usize - 1]);
+}
+
+fn id(seq: u32) -> PacketId {
+    PacketId { tailer: HOST, environment: Environment::default(), bucket: BucketId(9), run: RunId(1), seq }
 }

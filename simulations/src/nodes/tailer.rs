@@ -443,6 +443,7 @@ impl Host {
         if world.has_bug(Bug::ResendToSame) {
             to = *self.first.entry(mark_of(&record).unwrap_or([0; 64]).to_vec()).or_insert(buck);
         }
+        world.ghost.close(&record);
         let number = world.ask(self.process(), to, &What::Put(Arc::clone(&record)));
         self.asked.insert(number, (exchange, buck, Some(record)));
     }
