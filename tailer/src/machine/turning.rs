@@ -118,12 +118,13 @@ impl Machine {
     fn close(&mut self, now: Now, place: &Place) {
         let Place { environment, bucket } = place.clone();
         let runs = self.spool.runs(place);
+        let spooled = self.filled_before(place);
         let turn = self.turns.entry(environment.clone()).or_default();
         let closed = Closed {
             tailer: self.node,
             environment: environment.clone(),
             bucket,
-            previous: turn.filled.filter(|filled| *filled < bucket),
+            previous: turn.filled.filter(|filled| *filled < bucket).max(spooled),
             losses: std::mem::take(&mut turn.losses),
             runs,
         };
@@ -141,6 +142,14 @@ impl Machine {
             }
             self.write(place.clone(), record, Written::Closing);
         }
+    }
+
+    /// The last bucket before this one that the spool has packets of. What the memory knows of it may be older.
+    fn filled_before(&self, place: &Place) -> Option<BucketId> {
+        let of_environment = self.spool.buckets().map(|(known, _)| known);
+        let before =
+            of_environment.filter(|known| known.environment == place.environment && known.bucket < place.bucket);
+        before.filter(|known| !self.spool.runs(known).is_empty()).map(|known| known.bucket).max()
     }
 
     pub(super) fn launch_idle(&mut self, now: Now, number: RecordNumber) {
