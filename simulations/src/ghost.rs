@@ -21,6 +21,9 @@ pub struct Filed {
     pub extents: Vec<(StreamId, u64, u64)>,
 }
 
+/// Violations of one rule that are told.
+const VIOLATIONS_MAX: usize = 5;
+
 /// Where a buck has put a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -91,7 +94,7 @@ impl Ghost {
     /// Checks one thing once, and says so when it is not so.
     pub fn check(&mut self, rule: &'static str, at: Duration, holds: bool, what: impl FnOnce() -> String) {
         *self.evaluated.entry(rule).or_default() += 1;
-        if !holds && self.violations.len() < 20 {
+        if !holds && self.violations.iter().filter(|known| known.rule == rule).count() < VIOLATIONS_MAX {
             self.violations.push(Violation { rule, at, what: what() });
         }
     }

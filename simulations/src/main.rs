@@ -1,5 +1,6 @@
 //! `sim`: runs seeds of the simulator, alone or in rows, and shows that planted bugs are caught.
 
+use simulations::checks::rules_of;
 use simulations::faults::Bug;
 use simulations::rows::in_order;
 use simulations::story::{Outcome, tell};
@@ -115,7 +116,8 @@ fn bugs(row: &Row) -> ExitCode {
             row.threads,
             |seed| tell(seed, Some(bug), false).violations,
             |seed, violations| {
-                caught = violations.into_iter().next().map(|violation| (seed, violation));
+                let by_rule = violations.into_iter().find(|violation| rules_of(bug).contains(&violation.rule));
+                caught = by_rule.map(|violation| (seed, violation));
                 if caught.is_some() || seed + 1 >= row.seeds {
                     ControlFlow::Break(())
                 } else {

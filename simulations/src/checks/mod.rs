@@ -1,5 +1,7 @@
 //! What must hold, a file for each. Each counts how often it was evaluated; a check that never ran proves nothing.
 
+use crate::faults::Bug;
+
 pub mod conserve;
 pub mod honest;
 pub mod invention;
@@ -31,3 +33,20 @@ pub const RULES: [&str; 16] = [
     search::SCAN,
     search::COUNT,
 ];
+
+/// Which rules a planted bug breaks: one of these must find it.
+#[must_use]
+pub fn rules_of(bug: Bug) -> &'static [&'static str] {
+    match bug {
+        Bug::AckBeforeSync => &[kept::ACK_TRUTH],
+        Bug::PruneBeforeReceipt | Bug::ManifestUnwritten => &[prune::TAILER, prune::BUCK],
+        Bug::DedupByContent => &[loss::ACKED, loss::UNACKED],
+        Bug::NoChecksum => &[invention::RULE],
+        Bug::ResendToSame => &["S2 who is believed to keep a record was given it"],
+        Bug::DoublesUnseen => &[once::RULE],
+        Bug::SpoolUnwritten => &[loss::UNACKED],
+        Bug::MergeForgets => &[conserve::RULE],
+        Bug::CensusForged => &[honest::CLOSED],
+        Bug::RowsForgotten => &[search::COMPLETE],
+    }
+}
