@@ -50,6 +50,7 @@ pub mod page;
 pub mod parts;
 pub mod postings;
 pub mod search;
+pub mod summary;
 pub mod template;
 pub mod templates;
 pub mod verify;
@@ -61,7 +62,8 @@ mod tests;
 pub use directory::{Extent, PageEntry};
 pub use opened::{Opened, Ranges};
 pub use search::{Ask, Candidates, Search, Step};
-pub use writer::{Summary, Writer, Written};
+pub use summary::Summary;
+pub use writer::{Writer, Written};
 
 use limits::{ARCHIVE_PAGE_BYTES, RECENT_PAGE_BYTES};
 use proto::ids::Environment;
