@@ -35,7 +35,7 @@ export class SearchPage {
     this.told = el('div', { class: 'told', role: 'status' });
     this.offers = el('span');
     this.tools = this.makeTools();
-    this.status = el('div', { class: 'status' }, this.told, el('div', { class: 'offers' }, this.offers, ...Object.values(this.tools)));
+    this.status = el('div', { class: 'status' }, this.told, this.offers, el('div', { class: 'offers' }, ...Object.values(this.tools)));
     this.meter = el('div', { class: 'meter' }, el('i'));
     this.facets = new Facets((name, value, not) => this.term(name, value, not));
     this.results = new ResultList({ onOpen: (event) => panel(event, (...term) => this.term(...term)) });
