@@ -85,7 +85,26 @@ impl fmt::Debug for Stretcher<'_> {
     }
 }
 
-impl Default for Stretcher<'static> {
+/// A dictionary made ready once, for many frames and threads.
+pub struct Dictionary {
+    inner: zstd::dict::DecoderDictionary<'static>,
+}
+
+impl fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dictionary")
+    }
+}
+
+impl Dictionary {
+    /// Empty bytes are no dictionary.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self { inner: zstd::dict::DecoderDictionary::copy(bytes) }
+    }
+}
+
+impl Default for Stretcher<'_> {
     fn default() -> Self {
         Self { inner: limited(bulk::Decompressor::new().expect("memory for a context")) }
     }
@@ -101,6 +120,13 @@ impl Stretcher<'static> {
 fn limited(mut inner: bulk::Decompressor<'_>) -> bulk::Decompressor<'_> {
     inner.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).expect("a window log zstd knows");
     inner
+}
+
+impl<'a> Stretcher<'a> {
+    /// The next frames were squeezed with this dictionary.
+    pub fn learn(&mut self, dictionary: &'a Dictionary) -> Result<(), SqueezeError> {
+        self.inner.set_prepared_dictionary(&dictionary.inner).map_err(|_| SqueezeError::Dictionary)
+    }
 }
 
 impl Stretcher<'_> {
@@ -194,6 +220,10 @@ mod tests {
         assert!(with.len() < squeeze(&lines[7], 3).len());
         let back = Stretcher::with_dictionary(&dictionary).and_then(|mut s| s.stretch(&with, lines[7].len(), 1 << 10));
         assert_eq!(back.as_ref(), Ok(&lines[7]));
+        let prepared = Dictionary::new(&dictionary);
+        let mut stretcher = Stretcher::default();
+        stretcher.learn(&prepared).expect("a usable dictionary");
+        assert_eq!(stretcher.stretch(&with, lines[7].len(), 1 << 10).as_ref(), Ok(&lines[7]));
         assert!(stretch(&with, lines[7].len(), 1 << 10).is_err());
     }
 }

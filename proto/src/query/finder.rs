@@ -2,7 +2,7 @@
 //!
 //! Where case doesn't matter, the needle's rarest letter is looked for in both cases, and what stands around
 //! it is compared. A line made to defeat that (`aaaa…` for `aaab`) is folded into a copy and searched in linear
-//! time instead. The only file that names the crate memchr.
+//! time instead. Beside `sweep` the only file that names the crate memchr.
 
 use memchr::memmem;
 
@@ -112,6 +112,12 @@ impl Folded {
 /// What logs are made of, most common first, counted over a corpus of syslog, access logs, JSON and Java.
 /// Only the order matters, and only for speed.
 const COMMON: &[u8] = b" e0tain1o2rs-:.3lcd4/5m6p78u9hgf=b\"_,yw[]k()vxjqz{}#@;'";
+
+/// Bytes so rare that many lines lack them; the rarest of some bytes, if it is.
+pub(super) fn rare(bytes: impl Iterator<Item = u8>) -> Option<u8> {
+    const RARE: usize = 24;
+    bytes.min_by_key(|&byte| commonness(byte)).filter(|&byte| commonness(byte) < RARE)
+}
 
 /// The more common, the greater.
 fn commonness(byte: u8) -> usize {

@@ -4,10 +4,13 @@
 //! `err(or|ors)` is two strings and not three; where a set grows too large, or anything may stand, the strings so
 //! far become a need and the next begin. The only file that names the crate regex-syntax.
 
+use super::finder::rare;
 use super::need::Need;
 use super::pattern::Pattern;
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+use regex_syntax::hir::{
+    Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
+};
 use std::collections::BTreeSet;
 
 /// Strings in a set: more look-ups cost more than the pages they save.
@@ -18,13 +21,68 @@ const STRING_BYTES_MAX: usize = 64;
 
 /// What every line that fits must hold.
 pub(super) fn of_pattern(pattern: &Pattern) -> Need {
+    parsed(pattern).map_or(Need::Anything, |hir| of_hir(&hir).into_need())
+}
+
+fn parsed(pattern: &Pattern) -> Option<Hir> {
     let parse = |unicode: bool| {
         let mut builder = ParserBuilder::new();
         builder.unicode(unicode).utf8(false).case_insensitive(pattern.ignore_case);
         builder.build().parse(&pattern.source).ok()
     };
     // In the same order as it was compiled, so that the same reading is taken.
-    parse(false).or_else(|| parse(true)).map_or(Need::Anything, |hir| of_hir(&hir).into_need())
+    parse(false).or_else(|| parse(true))
+}
+
+/// A pattern for texts of many lines, which matches within a line just where the given one matches that line alone:
+/// line edges stand for text edges, and nothing matches a newline. `None` where that can't be had.
+pub(super) fn over_lines(pattern: &Pattern) -> Option<String> {
+    line_by_line(&parsed(pattern)?).map(|hir| hir.to_string())
+}
+
+/// A byte that is in every line that fits, a letter in either case, when it is a rare one.
+pub(super) fn rare_byte(pattern: &Pattern) -> Option<u8> {
+    let mut bytes = Vec::new();
+    match of_pattern(pattern) {
+        Need::Bytes(one) => bytes.extend(one),
+        Need::All(all) => all.into_iter().for_each(|need| {
+            if let Need::Bytes(one) = need {
+                bytes.extend(one);
+            }
+        }),
+        Need::Anything | Need::Any(_) => {}
+    }
+    rare(bytes.into_iter())
+}
+
+fn line_by_line(hir: &Hir) -> Option<Hir> {
+    let each = |parts: &[Hir]| parts.iter().map(line_by_line).collect::<Option<Vec<_>>>();
+    Some(match hir.kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Literal(literal) if literal.0.contains(&b'\n') => Hir::fail(),
+        HirKind::Literal(literal) => Hir::literal(literal.0.clone()),
+        HirKind::Class(Class::Bytes(class)) => {
+            let mut class = class.clone();
+            class.difference(&ClassBytes::new([ClassBytesRange::new(b'\n', b'\n')]));
+            Hir::class(Class::Bytes(class))
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            let mut class = class.clone();
+            class.difference(&ClassUnicode::new([ClassUnicodeRange::new('\n', '\n')]));
+            Hir::class(Class::Unicode(class))
+        }
+        HirKind::Look(Look::Start) => Hir::look(Look::StartLF),
+        HirKind::Look(Look::End) => Hir::look(Look::EndLF),
+        // A return ends a line for these, and the end of a line's own bytes does too.
+        HirKind::Look(Look::StartCRLF | Look::EndCRLF) => return None,
+        HirKind::Look(look) => Hir::look(*look),
+        HirKind::Repetition(repetition) => {
+            Hir::repetition(Repetition { sub: Box::new(line_by_line(&repetition.sub)?), ..repetition.clone() })
+        }
+        HirKind::Capture(capture) => line_by_line(&capture.sub)?,
+        HirKind::Concat(parts) => Hir::concat(each(parts)?),
+        HirKind::Alternation(parts) => Hir::alternation(each(parts)?),
+    })
 }
 
 /// What is known of all that a part of the expression matches.

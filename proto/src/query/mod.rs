@@ -26,6 +26,7 @@ mod parse;
 mod pattern;
 mod scan;
 mod span;
+mod sweep;
 mod value;
 
 mod when;
@@ -42,13 +43,14 @@ pub use need::Need;
 pub use parse::parse_with_spans;
 pub use pattern::{BadPattern, Pattern};
 pub use span::{ParseError, Parsed, Span, SpanKind, Warning};
+pub use sweep::{Sweep, Swept};
 pub use when::{BadTime, TimeRange, read_time};
 
 use crate::event::{Event, Source};
 use matcher::Node;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A question about events, read and ready to be asked. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +58,8 @@ pub struct Query {
     /// What planners read. A query is made of its tree by `from`; one whose tree was changed still asks the old.
     pub expr: Expr,
     node: Arc<Node>,
+    /// Made when it is first asked for.
+    sweep: Arc<OnceLock<Option<Sweep>>>,
 }
 
 /// Marks in one line; more help nobody.
@@ -115,7 +119,7 @@ fn joined(mut marks: Vec<Range<usize>>) -> Vec<Range<usize>> {
 impl From<Expr> for Query {
     fn from(expr: Expr) -> Self {
         let node = Arc::new(Node::new(&expr));
-        Self { expr, node }
+        Self { expr, node, sweep: Arc::default() }
     }
 }
 

@@ -88,6 +88,24 @@ impl Pattern {
     }
 }
 
+/// A pattern over a text of many lines, made by `literals::over_lines`.
+#[derive(Clone, Debug)]
+pub(super) struct LinesPattern(Regex);
+
+impl LinesPattern {
+    /// `None` when it would be too large.
+    pub(super) fn new(source: &str) -> Option<Self> {
+        let mut builder = RegexBuilder::new(source);
+        builder.size_limit(2 * REGEX_PROGRAM_BYTES_MAX).dfa_size_limit(2 * REGEX_PROGRAM_BYTES_MAX);
+        builder.build().ok().map(Self)
+    }
+
+    /// A place in the first line at or behind `from` that it matches: where it is known to.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        if from > text.len() { None } else { self.0.shortest_match_at(text, from) }
+    }
+}
+
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source && self.ignore_case == other.ignore_case
