@@ -12,9 +12,10 @@ use crate::exit::Outcome;
 use crate::progress::Progress;
 use anyhow::{Context, anyhow, bail};
 use file::BlockFile;
-use porter::block::beside::side_by_side;
-use porter::block::page::Page;
-use porter::block::search::{Hits, Step, Steps, count_page, count_tables, hits};
+use porter::block::beside::side_by_side_with;
+use porter::block::count::{Hands, count_lines};
+use porter::block::page::{Page, PageReader};
+use porter::block::search::{Hits, Step, hits};
 use porter::block::verify::damages;
 use porter::block::{Ask, BlockError, Candidates, Opened, Search};
 use proto::event::Flags;
@@ -47,9 +48,12 @@ fn open(path: &Path) -> anyhow::Result<(Opened, BlockFile)> {
 fn read_pages<T: Send>(
     (opened, file): &(Opened, BlockFile),
     numbers: &[u32],
-    look: impl Fn(u32, Page) -> Result<T, BlockError> + Sync,
+    look: impl Fn(u32, &Page) -> Result<T, BlockError> + Sync,
 ) -> Vec<Result<T, BlockError>> {
-    side_by_side(threads(), numbers, |&number| look(number, opened.read_page(file, number)?))
+    side_by_side_with(threads(), numbers, PageReader::default, |reader, &number| {
+        let bytes = opened.fetch_pages(file, &[number])?.pop().unwrap_or_default();
+        look(number, reader.read(opened, number, &bytes)?)
+    })
 }
 
 fn threads() -> usize {
@@ -83,9 +87,9 @@ fn cat(path: &Path) -> anyhow::Result<Outcome> {
     let (mut trouble, mut progress) = (Trouble::default(), Progress::new("reading"));
     let numbers: Vec<u32> = (0..block.0.page_count()).collect();
     for numbers in numbers.chunks(PAGES_AT_ONCE) {
-        for (number, page) in numbers.iter().zip(read_pages(&block, numbers, |_, page| Ok(page))) {
-            match page {
-                Ok(page) => put_page(&mut out, &page)?,
+        for (number, bytes) in numbers.iter().zip(read_pages(&block, numbers, |_, page| Ok(bytes_of(page)))) {
+            match bytes {
+                Ok(bytes) => put(&mut out, &bytes)?,
                 Err(why) => trouble.note(path, &why),
             }
             let end = block.0.pages.get(*number as usize).map_or(0, |page| page.range().end);
@@ -97,19 +101,28 @@ fn cat(path: &Path) -> anyhow::Result<Outcome> {
 }
 
 /// Every event's bytes, and a newline where one stood.
-fn put_page(out: &mut impl Write, page: &Page) -> io::Result<()> {
-    let is_terminal = io::stdout().is_terminal();
+fn bytes_of(page: &Page) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(page.text().len());
     for (row, line) in page.events() {
-        put_line(out, line, is_terminal)?;
+        bytes.extend_from_slice(line);
         if !row.flags.has(Flags::CONTINUES) && !row.flags.has(Flags::NEWLINE_ABSENT) {
-            out.write_all(b"\n")?;
+            bytes.push(b'\n');
         }
     }
-    Ok(())
+    bytes
 }
 
-fn put_line(out: &mut impl Write, line: &[u8], is_terminal: bool) -> io::Result<()> {
-    if is_terminal { out.write_all(web::clean::shown(line).as_bytes()) } else { out.write_all(line) }
+/// To a pipe as it is; to a terminal line by line, nothing in them obeyed.
+fn put(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    if !io::stdout().is_terminal() {
+        return out.write_all(bytes);
+    }
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let shown = line.strip_suffix(b"\n").unwrap_or(line);
+        out.write_all(web::clean::shown(shown).as_bytes())?;
+        out.write_all(if shown.len() < line.len() { b"\n" } else { b"" })?;
+    }
+    Ok(())
 }
 
 fn ask_of(search: &BlockSearch) -> anyhow::Result<Ask> {
@@ -125,19 +138,19 @@ fn find(typed: &BlockSearch) -> anyhow::Result<Outcome> {
         Candidates::find(opened, file, &ask.query, ask.range).with_context(|| typed.block.display().to_string())?;
     let mut search = Search::new(opened, ask.clone(), &candidates);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
-    let (is_terminal, mut printed) = (io::stdout().is_terminal(), 0u64);
+    let mut printed = 0u64;
     let (mut trouble, mut progress, mut done) = (Trouble::default(), Progress::new("searching"), 0);
     let go = AtomicBool::new(false);
     loop {
         match search.step() {
             Step::Done => break,
             Step::Event(event) => {
-                put_line(&mut out, &event.line, is_terminal)?;
+                put(&mut out, &event.line)?;
                 out.write_all(b"\n")?;
                 printed += 1;
             }
             Step::Pages(numbers) => {
-                let found = read_pages(&block, &numbers, |number, page| hits(opened, number, &page, &ask, &go));
+                let found = read_pages(&block, &numbers, |number, page| hits(opened, number, page, &ask, &go));
                 for (&number, found) in numbers.iter().zip(found) {
                     let found = found.unwrap_or_else(|why| {
                         trouble.note(&typed.block, &why);
@@ -158,24 +171,11 @@ fn count(typed: &BlockSearch) -> anyhow::Result<Outcome> {
     let ask = ask_of(typed)?;
     let block = open(&typed.block)?;
     let (opened, file) = &block;
-    let steps = Steps { range: TimeRange::ALL, nanos: 0 };
-    let (go, mut counts, mut trouble) = (AtomicBool::new(false), Default::default(), Trouble::default());
-    for range in count_tables(opened, &ask.query, steps, &mut counts) {
-        let candidates =
-            Candidates::find(opened, file, &ask.query, range).with_context(|| typed.block.display().to_string())?;
-        let counted = read_pages(&block, &candidates.pages, |_, page| {
-            let mut counts = Default::default();
-            count_page(opened, &page, &ask.query, (range, steps), &go, &mut counts)?;
-            Ok(counts)
-        });
-        for page in counted {
-            match page {
-                Ok(page) => page.into_iter().for_each(|(step, more)| *counts.entry(step).or_insert(0) += more),
-                Err(why) => trouble.note(&typed.block, &why),
-            }
-        }
-    }
-    let counted: u64 = counts.values().sum();
+    let (go, mut trouble) = (AtomicBool::new(false), Trouble::default());
+    let hands = Hands { threads: threads(), cancel: &go };
+    let counted = count_lines(&[(opened, file)], &ask.query, TimeRange::ALL, hands);
+    counted.trouble.iter().for_each(|why| trouble.note(&typed.block, why));
+    let counted = counted.counts;
     let counted = typed.limit.map_or(counted, |limit| counted.min(limit as u64));
     writeln!(io::stdout(), "{counted}")?;
     trouble.end(&typed.block, if counted > 0 { Outcome::Done } else { Outcome::Nothing })

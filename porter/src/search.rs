@@ -7,8 +7,10 @@
 //! A line that stands in two blocks, because two porters were at work on two buckets at once, is handed out and
 //! counted once: until one of the two is written again, the block that is to yield is read without it.
 
-use crate::block::beside::side_by_side;
-use crate::block::search::{Candidates, Histogram, Search, Step, Steps, histogram, hits};
+use crate::block::beside::{side_by_side, side_by_side_with};
+use crate::block::count::{Histogram, Steps, histogram};
+use crate::block::page::PageReader;
+use crate::block::search::{Candidates, Search, Step, hits};
 use crate::block::{Ask, BlockError, Opened, Ranges};
 use crate::build::is_same_line;
 use crate::dedup::Earlier;
@@ -255,12 +257,12 @@ impl<'a, C: Blocks> Merged<'a, C> {
             })
             .collect();
         let (parts, cancel) = (&self.parts, self.cancel);
-        let read = side_by_side(threads(), &wanted, |(at, number)| {
+        let read = side_by_side_with(threads(), &wanted, PageReader::default, |reader, (at, number)| {
             let part = &parts[*at];
             let page = part.opened.fetch_pages(&part.bytes, &[*number])?.pop().unwrap_or_default();
             let length = page.len() as u64;
-            let page = part.opened.page(*number, &page)?;
-            hits(&part.opened, *number, &page, part.search.ask(), cancel).map(|hits| (hits, length))
+            let page = reader.read(&part.opened, *number, &page)?;
+            hits(&part.opened, *number, page, part.search.ask(), cancel).map(|hits| (hits, length))
         });
         for ((at, number), result) in wanted.into_iter().zip(read) {
             let Some(part) = self.parts.get_mut(at) else { continue };

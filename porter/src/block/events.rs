@@ -186,20 +186,19 @@ pub fn take_rows(bytes: &[u8], count: usize) -> Result<RowsBefore, BadField> {
     let lengths = take_odd(&mut fields, count)?;
     fields.end()?;
     let small = |number: u64| u8::try_from(number).unwrap_or(u8::MAX);
-    let rows = (0..count)
-        .map(|at| {
-            Some(Row {
-                source: sources[at],
-                offset: 0,
-                time: times[at],
-                level: Level::from_u8(small(levels[at]))?,
-                flags: Flags::from_u8(small(flags[at]))?,
-                file_length: 0,
-                length: 0,
-            })
-        })
-        .collect::<Option<Vec<_>>>()
-        .ok_or(fields.bad("a level or flag that is none"))?;
+    let mut rows = Vec::with_capacity(count);
+    for (((source, time), level), flags) in sources.into_iter().zip(times).zip(levels).zip(flags) {
+        let bad = || fields.bad("a level or flag that is none");
+        rows.push(Row {
+            source,
+            offset: 0,
+            time,
+            level: Level::from_u8(small(level)).ok_or_else(bad)?,
+            flags: Flags::from_u8(small(flags)).ok_or_else(bad)?,
+            file_length: 0,
+            length: 0,
+        });
+    }
     Ok(RowsBefore { rows, jumps, lengths })
 }
 

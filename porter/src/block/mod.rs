@@ -37,6 +37,7 @@ pub mod beside;
 pub mod bits;
 pub mod cells;
 pub mod context;
+pub mod count;
 pub mod cover;
 pub mod directory;
 pub mod events;
@@ -56,6 +57,8 @@ pub mod templates;
 pub mod verify;
 pub mod writer;
 
+#[cfg(test)]
+mod recall;
 #[cfg(test)]
 mod tests;
 

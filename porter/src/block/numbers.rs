@@ -203,7 +203,12 @@ fn each<'a>(
     if count > fields.rest().len() {
         return Err(fields.bad("more numbers than bytes"));
     }
-    (0..count).map(|_| take(fields)).collect()
+    // Collecting into a result does not know how many there will be.
+    let mut numbers = Vec::with_capacity(count);
+    for _ in 0..count {
+        numbers.push(take(fields)?);
+    }
+    Ok(numbers)
 }
 
 fn take_planes(fields: &mut Fields<'_>, count: usize) -> Result<Vec<u64>, BadField> {

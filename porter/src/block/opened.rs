@@ -10,7 +10,7 @@ use super::directory::{
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::LeafTable;
 use super::limits::BASES_MAX;
-use super::page::{Base, Page};
+use super::page::{Base, Page, PageReader};
 use super::postings::PageSet;
 use super::templates::TemplateTable;
 use super::{BlockError, Part};
@@ -212,15 +212,21 @@ impl Opened {
         pages
     }
 
-    /// Reads a page from its bytes.
+    /// Reads a page from its bytes. Whoever reads many keeps a [`PageReader`].
     pub fn page(&self, number: u32, bytes: &[u8]) -> Result<Page, BlockError> {
+        let mut reader = PageReader::default();
+        reader.read(self, number, bytes)?;
+        Ok(reader.into_page())
+    }
+
+    /// The page this one learned from, if it did.
+    pub(super) fn base_of(&self, number: u32) -> Result<Option<&Base>, BlockError> {
         let base = self.pages.get(number as usize).and_then(|page| page.base);
-        let base = match base.and_then(|base| self.bases.get(&base)) {
-            Some(Ok(base)) => Some(base),
-            Some(Err(damage)) => return Err(damage.clone()),
-            None => None,
-        };
-        Page::read(bytes, number, &self.stream_of, base, &self.templates)
+        match base.and_then(|base| self.bases.get(&base)) {
+            Some(Ok(base)) => Ok(Some(base)),
+            Some(Err(damage)) => Err(damage.clone()),
+            None => Ok(None),
+        }
     }
 
     /// Fetches pages' bytes in one round.

@@ -23,20 +23,19 @@
 //! Read back, a page's text is its lines with a newline after each, except that pieces of one long line follow
 //! each other directly. So a line is one slice, whole, wherever it was cut.
 
-use super::cells::{Cells, Column};
-use super::events::{Row, RowsBefore, joins_of, take_rows};
-use super::limits::{BASE_BYTES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX};
-use super::numbers::take_numbers;
-use super::template::{CELL, cells_in};
-use super::templates::TemplateTable;
+use super::events::Row;
+use super::limits::{BASE_BYTES_MAX, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
 use super::{BlockError, Part};
-use proto::event::Flags;
 use proto::field::{BadField, Fields};
-use proto::squeeze::Stretcher;
+use proto::squeeze::Dictionary;
 use std::ops::Range;
+use std::sync::Arc;
 
+mod lay;
+mod reader;
 pub mod writer;
 
+pub use reader::{PageReader, Text};
 pub use writer::{Entry, PageCutter, PageWriter, WrittenPage};
 
 const RAW: u8 = 1;
@@ -61,7 +60,7 @@ pub fn frames_in(bytes: &[u8]) -> Result<(&'static str, Vec<FrameLength>), BadFi
 }
 
 /// A page as it was read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Page {
     pub rows: Vec<Row>,
     text: Vec<u8>,
@@ -77,64 +76,6 @@ pub struct Line<'a> {
 }
 
 impl Page {
-    /// Reads the page with this number. `stream_of` says which stream each of the block's sources belongs to; `base`
-    /// is the page it learned from, if it did; `templates` are the block's.
-    pub fn read(
-        bytes: &[u8],
-        number: u32,
-        stream_of: &[u32],
-        base: Option<&Base>,
-        templates: &TemplateTable,
-    ) -> Result<Self, BlockError> {
-        let damaged = |why| BlockError::Damaged { part: Part::Page(number), why };
-        let body = checked(bytes, number)?;
-        let page = Self::read_body(body, stream_of, base, templates).map_err(|bad| damaged(bad.why))?;
-        if page.rows.iter().any(|row| row.source as usize >= stream_of.len()) {
-            return Err(damaged("a source that is none"));
-        }
-        Ok(page)
-    }
-
-    fn read_body(
-        body: &[u8],
-        stream_of: &[u32],
-        base: Option<&Base>,
-        templates: &TemplateTable,
-    ) -> Result<Self, BadField> {
-        let mut fields = Fields::new(body);
-        let codec = fields.u8()?;
-        let events = fields.count(PAGE_EVENTS_MAX)?;
-        let frames = stretch_frames(&mut fields, frames_of(codec), base)?;
-        let before = take_rows(frames.first().ok_or(fields.bad("no frames"))?, events)?;
-        let lines = match codec {
-            RAW => read_raw(frames, events)?,
-            TMPL => read_templates(&frames, events, templates)?,
-            _ => return Err(fields.bad("an unknown codec")),
-        };
-        Self::assemble(before, lines, stream_of, &fields)
-    }
-
-    fn assemble(before: RowsBefore, lines: Lines, stream_of: &[u32], fields: &Fields<'_>) -> Result<Self, BadField> {
-        let lengths = lines.spans.iter().map(|(from, to)| to - from);
-        let rows = before.finish(lengths, stream_of).map_err(|_| fields.bad("rows that are none"))?;
-        let continues = rows.iter().any(|row| row.flags.has(Flags::CONTINUES));
-        let joins = if continues { joins_of(&rows, stream_of) } else { vec![false; rows.len()] };
-        if lines.has_newlines && !joins.contains(&true) {
-            let starts = lines.spans.iter().map(|(from, _)| *from).collect();
-            return Ok(Self { rows, text: lines.text, starts, joins });
-        }
-        let mut text = Vec::with_capacity(lines.text.len() + rows.len());
-        let mut starts = Vec::with_capacity(rows.len());
-        for (&(from, to), joined) in lines.spans.iter().zip(&joins) {
-            starts.push(u32::try_from(text.len()).map_err(|_| fields.bad("too much text"))?);
-            text.extend_from_slice(lines.text.get(from as usize..to as usize).unwrap_or_default());
-            if !joined {
-                text.push(b'\n');
-            }
-        }
-        Ok(Self { rows, text, starts, joins })
-    }
-
     /// Every event's own bytes, as they were written.
     pub fn events(&self) -> impl Iterator<Item = (&Row, &[u8])> {
         self.rows.iter().zip(&self.starts).map(|(row, &start)| (row, self.slice(start, row.length)))
@@ -170,6 +111,13 @@ impl Page {
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// No line holds a newline of its own, so that each newline of [`Self::text`] ends one.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let joined = self.joins.iter().filter(|&&joined| joined).count();
+        memchr::memchr_iter(b'\n', &self.text).count() == self.rows.len() - joined
     }
 
     /// The first row of the line that has this byte of [`Self::text`].
@@ -213,143 +161,19 @@ pub(super) fn checked(bytes: &[u8], number: u32) -> Result<&[u8], BlockError> {
 /// What other pages learned from: a page's heads and text, as they were before they were squeezed.
 #[derive(Clone, Debug)]
 pub struct Base {
-    dictionaries: [Vec<u8>; 2],
+    dictionaries: Arc<[Option<Dictionary>; 2]>,
 }
 
 impl Base {
     /// Reads what is needed of a page that learned from no other.
     pub fn read(bytes: &[u8], number: u32) -> Result<Self, BlockError> {
-        let body = checked(bytes, number)?;
-        let read = || {
-            let mut fields = Fields::new(body);
-            let codec = fields.u8()?;
-            fields.count(PAGE_EVENTS_MAX)?;
-            stretch_frames(&mut fields, frames_of(codec), None)
-        };
-        let frames = read().map_err(|bad: BadField| BlockError::Damaged { part: Part::Page(number), why: bad.why })?;
-        let dictionary = |place: usize| {
-            frames.get(place).and_then(|frame| dictionary_of(frame)).map(<[u8]>::to_vec).unwrap_or_default()
-        };
-        Ok(Self { dictionaries: [dictionary(1), dictionary(2)] })
+        let [_, heads, text, _] = PageReader::default().bare_frames(bytes, number)?;
+        let dictionary = |frame: &[u8]| dictionary_of(frame).map(Dictionary::new);
+        Ok(Self { dictionaries: Arc::new([dictionary(&heads), dictionary(&text)]) })
     }
 
     /// For the frame at a place; the events and the numbers have none.
-    fn stretcher(&self, place: usize) -> Option<Stretcher<'static>> {
-        let dictionary = self.dictionaries.get(place.checked_sub(1)?)?;
-        if dictionary.is_empty() { None } else { Stretcher::with_dictionary(dictionary).ok() }
+    fn dictionary(&self, place: usize) -> Option<&Dictionary> {
+        self.dictionaries.get(place.checked_sub(1)?)?.as_ref()
     }
-}
-
-fn stretch_frames(fields: &mut Fields<'_>, count: usize, base: Option<&Base>) -> Result<Vec<Vec<u8>>, BadField> {
-    let mut lengths = Vec::with_capacity(count);
-    for _ in 0..count {
-        lengths.push((fields.count(PAGE_FRAME_BYTES_MAX)?, fields.count(PAGE_FRAME_BYTES_MAX)?));
-    }
-    let mut plain = Stretcher::default();
-    let mut frames = Vec::with_capacity(count);
-    for (place, (packed, length)) in lengths.into_iter().enumerate() {
-        let bytes = fields.take(packed)?;
-        if packed == length {
-            frames.push(bytes.to_vec());
-            continue;
-        }
-        let mut learned = base.and_then(|base| base.stretcher(place));
-        let stretcher = learned.as_mut().unwrap_or(&mut plain);
-        let frame = stretcher.stretch(bytes, length, PAGE_FRAME_BYTES_MAX);
-        frames.push(frame.map_err(|_| fields.bad("a frame that can't be decoded"))?);
-    }
-    fields.end()?;
-    Ok(frames)
-}
-
-/// Lines before it is known which of them join.
-struct Lines {
-    text: Vec<u8>,
-    spans: Vec<(u32, u32)>,
-    /// Each line is followed by its newline.
-    has_newlines: bool,
-}
-
-fn read_raw(mut frames: Vec<Vec<u8>>, events: usize) -> Result<Lines, BadField> {
-    let text = frames.pop().unwrap_or_default();
-    let heads = frames.pop().unwrap_or_default();
-    let mut heads = Fields::new(&heads);
-    let by_newline = heads.u8()? == 0;
-    let mut spans = Vec::with_capacity(events);
-    let mut at = 0u32;
-    if by_newline {
-        for end in memchr::memchr_iter(b'\n', &text) {
-            let end = u32::try_from(end).map_err(|_| heads.bad("too much text"))?;
-            spans.push((at, end));
-            at = end + 1;
-        }
-    } else {
-        for length in take_numbers(&mut heads, events)? {
-            let end = u32::try_from(length).ok().and_then(|length| at.checked_add(length));
-            let end = end.filter(|&end| end as usize <= text.len()).ok_or(heads.bad("lines longer than their text"))?;
-            spans.push((at, end));
-            at = end;
-        }
-    }
-    heads.end()?;
-    if spans.len() == events && at as usize == text.len() {
-        Ok(Lines { text, spans, has_newlines: by_newline })
-    } else {
-        Err(heads.bad("lines that don't fill their text"))
-    }
-}
-
-fn read_templates(frames: &[Vec<u8>], events: usize, known: &TemplateTable) -> Result<Lines, BadField> {
-    let [_, heads, text, numbers] = frames else { return Err(BadField { at: 0, why: "frames are missing" }) };
-    let mut fields = Fields::new(heads);
-    let count = fields.count(events)?;
-    let templates = known.take_some(&mut fields, count)?;
-    let of_line = take_numbers(&mut fields, events)?;
-    let mut lines_of = vec![0usize; count];
-    for &template in &of_line {
-        *lines_of
-            .get_mut(usize::try_from(template).unwrap_or(usize::MAX))
-            .ok_or(fields.bad("a template that is not there"))? += 1;
-    }
-    let mut cells = Cells::new(fields, text, numbers, 4 * PAGE_TEXT_BYTES_MAX);
-    cells.take_groups()?;
-    let mut tables = Vec::with_capacity(count);
-    for (template, &lines) in templates.iter().zip(&lines_of) {
-        let columns = (0..cells_in(template)).map(|_| cells.take_column(lines)).collect::<Result<Vec<_>, _>>()?;
-        tables.push(Table { parts: template.split(|&byte| byte == CELL).collect(), columns, next: 0 });
-    }
-    cells.end()?;
-    lay_lines(&of_line, tables, &cells.arena)
-}
-
-/// The lines of one template, and how many of them were laid.
-struct Table<'a> {
-    parts: Vec<&'a [u8]>,
-    columns: Vec<Column>,
-    next: usize,
-}
-
-fn lay_lines(of_line: &[u64], mut tables: Vec<Table<'_>>, arena: &[u8]) -> Result<Lines, BadField> {
-    let bad = || BadField { at: 0, why: "a line that can't be put together" };
-    let mut text = Vec::with_capacity(1 << 17);
-    let mut spans = Vec::with_capacity(of_line.len());
-    for &template in of_line {
-        let table = usize::try_from(template).ok().and_then(|id| tables.get_mut(id)).ok_or_else(bad)?;
-        let start = u32::try_from(text.len()).map_err(|_| bad())?;
-        let mut columns = table.columns.iter();
-        for part in &table.parts {
-            text.extend_from_slice(part);
-            if let Some(column) = columns.next() {
-                let (from, to) = column.get(table.next).ok_or_else(bad)?;
-                text.extend_from_slice(arena.get(from as usize..to as usize).ok_or_else(bad)?);
-            }
-        }
-        table.next += 1;
-        spans.push((start, u32::try_from(text.len()).map_err(|_| bad())?));
-        text.push(b'\n');
-        if text.len() > PAGE_TEXT_BYTES_MAX {
-            return Err(bad());
-        }
-    }
-    Ok(Lines { text, spans, has_newlines: true })
 }

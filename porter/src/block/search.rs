@@ -4,16 +4,16 @@
 //! will cost. Then a [`Search`] names the pages that must be read before the next event can be known, is given
 //! their [`hits`] in any order, and hands out events exactly in the order asked for: nothing comes out while a page
 //! that could hold something before it is unread. [`hits`] and the counting functions look at one page each and
-//! share nothing, so they may run in parallel.
+//! share nothing, so they may run in parallel; counting is `count`'s.
 //!
 //! What is found are lines: pieces of one long line come as one event (see the module above).
 
-use super::directory::{NANOS_PER_MINUTE, PageEntry};
+use super::BlockError;
+use super::directory::PageEntry;
 use super::opened::{Opened, Ranges};
 use super::page::{Line, Page};
-use super::{BlockError, directory};
-use crate::plan::{Plan, levels_of};
-use proto::event::{Event, Flags, Level, OwnedEvent, Source, TimeOrder};
+use crate::plan::Plan;
+use proto::event::{Event, Flags, OwnedEvent, Source, TimeOrder};
 use proto::ids::{NodeId, StreamId};
 use proto::message::SearchOrder;
 use proto::query::{Query, TimeRange};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 
 /// Pages asked for at once at most. A search for few lines asks for one, two, four: the first may be enough.
-const PAGES_AT_ONCE: usize = 16;
+pub(super) const PAGES_AT_ONCE: usize = 16;
 
 /// Lines looked at between two looks at the cancel flag: well under a millisecond.
 const LINES_BETWEEN_LOOKS: usize = 1024;
@@ -332,7 +332,7 @@ pub fn event_of<'a>(opened: &'a Opened, page: &'a Page, line: &Line<'a>) -> Opti
 }
 
 /// Calls `visit` with every line of a page that fits.
-fn each_match<'a>(
+pub(super) fn each_match<'a>(
     opened: &'a Opened,
     page: &'a Page,
     query: &Query,
@@ -340,16 +340,37 @@ fn each_match<'a>(
     cancel: &AtomicBool,
     mut visit: impl FnMut(Range<usize>, Event<'a>),
 ) -> Result<(), BlockError> {
-    for (at, line) in page.lines().enumerate() {
-        if at % LINES_BETWEEN_LOOKS == 0 && cancel.load(Atomic::Relaxed) {
-            return Err(BlockError::Cancelled);
-        }
+    let mut look = |line: Line<'a>, is_sure: bool| {
         if let Some(event) = event_of(opened, page, &line)
             && range.contains(event.time)
-            && query.matches(&event)
+            && (is_sure || query.matches(&event))
         {
             visit(line.rows, event);
         }
+    };
+    let looks = |at: usize| at % LINES_BETWEEN_LOOKS == 0 && cancel.load(Atomic::Relaxed);
+    if let Some(sweep) = query.sweep()
+        && page.is_clean()
+    {
+        let (text, mut from, mut at) = (page.text(), 0, 0);
+        let mut swept = sweep.over(text);
+        while let Some(place) = swept.next(from) {
+            if looks(at) {
+                return Err(BlockError::Cancelled);
+            }
+            let Some(line) = page.line_from(page.row_at(place)) else { break };
+            look(line, sweep.is_whole);
+            let rest = text.get(place..).unwrap_or_default();
+            from = place + memchr::memchr(b'\n', rest).unwrap_or(rest.len()) + 1;
+            at += 1;
+        }
+        return Ok(());
+    }
+    for (at, line) in page.lines().enumerate() {
+        if looks(at) {
+            return Err(BlockError::Cancelled);
+        }
+        look(line, false);
     }
     Ok(())
 }
@@ -380,111 +401,4 @@ pub fn hits(opened: &Opened, number: u32, page: &Page, ask: &Ask, cancel: &Atomi
     };
     let found = found.into_iter().filter_map(|(turn, first)| Some((turn, own(first)?))).collect();
     Ok(Hits { found })
-}
-
-/// How many lines fit, by step of time and level. Times are the steps' beginnings.
-pub type Histogram = BTreeMap<(Timestamp, Level), u64>;
-
-/// Counts by steps of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps {
-    pub range: TimeRange,
-    /// One step for everything when zero.
-    pub nanos: i64,
-}
-
-impl Steps {
-    /// The beginning of the step this time is in. Steps are counted from 1970.
-    #[must_use]
-    pub fn step_of(&self, time: Timestamp) -> Timestamp {
-        if self.nanos <= 0 { self.range.from } else { Timestamp(time.0.saturating_sub(time.0.rem_euclid(self.nanos))) }
-    }
-
-    /// Whether counts by minute can be put into these steps.
-    fn are_whole_minutes(&self) -> bool {
-        self.nanos.rem_euclid(NANOS_PER_MINUTE) == 0
-    }
-
-    /// The whole minutes in the range; what is left of it before and after must be read.
-    fn minutes(&self) -> TimeRange {
-        let up = |time: Timestamp| {
-            let into = time.0.rem_euclid(NANOS_PER_MINUTE);
-            if into == 0 { time } else { Timestamp(time.0.saturating_add(NANOS_PER_MINUTE - into)) }
-        };
-        let down = |time: Timestamp| Timestamp(time.0.saturating_sub(time.0.rem_euclid(NANOS_PER_MINUTE)));
-        TimeRange { from: up(self.range.from), to: down(self.range.to) }
-    }
-}
-
-/// Adds the lines of one page that fit and are in `range`, a part of the steps' range.
-pub fn count_page(
-    opened: &Opened,
-    page: &Page,
-    query: &Query,
-    (range, steps): (TimeRange, Steps),
-    cancel: &AtomicBool,
-    into: &mut Histogram,
-) -> Result<(), BlockError> {
-    each_match(opened, page, query, range, cancel, |_, event| {
-        *into.entry((steps.step_of(event.time), event.level)).or_default() += 1;
-    })
-}
-
-/// Counts from the directory alone what of the range can be counted so; returns what is left to be read: nothing,
-/// the ends of the range, or all of it.
-#[must_use]
-pub fn count_tables(opened: &Opened, query: &Query, steps: Steps, into: &mut Histogram) -> Vec<TimeRange> {
-    let of_places = query.is_everything() || Plan::of(query).is_of_places(query);
-    let minutes = steps.minutes();
-    if !of_places || !steps.are_whole_minutes() || minutes.is_empty() {
-        return vec![steps.range];
-    }
-    let fitting: Vec<u8> = opened.sources.iter().map(|source| levels_of(query, source)).collect();
-    for count in &opened.counts {
-        let time = Timestamp(count.minute.saturating_mul(NANOS_PER_MINUTE));
-        let fits = fitting.get(count.source as usize).is_some_and(|levels| levels >> count.level as u8 & 1 == 1);
-        if fits && is_in(count, minutes) {
-            *into.entry((steps.step_of(time), count.level)).or_default() += u64::from(count.lines);
-        }
-    }
-    let ends =
-        [TimeRange { from: steps.range.from, to: minutes.from }, TimeRange { from: minutes.to, to: steps.range.to }];
-    ends.into_iter().filter(|end| !end.is_empty()).collect()
-}
-
-fn is_in(count: &directory::Count, minutes: TimeRange) -> bool {
-    minutes.contains(Timestamp(count.minute.saturating_mul(NANOS_PER_MINUTE)))
-}
-
-/// Counts on this thread what fits, opening no page that tables can answer for.
-pub fn histogram<R: Ranges + ?Sized>(
-    opened: &Opened,
-    ranges: &R,
-    query: &Query,
-    steps: Steps,
-    cancel: &AtomicBool,
-) -> Result<Histogram, BlockError> {
-    let mut counts = Histogram::new();
-    for range in count_tables(opened, query, steps, &mut counts) {
-        let candidates = Candidates::find(opened, ranges, query, range)?;
-        for numbers in candidates.pages.chunks(PAGES_AT_ONCE) {
-            for (&number, bytes) in numbers.iter().zip(opened.fetch_pages(ranges, numbers)?) {
-                let page = opened.page(number, &bytes)?;
-                count_page(opened, &page, query, (range, steps), cancel, &mut counts)?;
-            }
-        }
-    }
-    Ok(counts)
-}
-
-/// How many lines fit.
-pub fn count<R: Ranges + ?Sized>(
-    opened: &Opened,
-    ranges: &R,
-    query: &Query,
-    range: TimeRange,
-    cancel: &AtomicBool,
-) -> Result<u64, BlockError> {
-    let counts = histogram(opened, ranges, query, Steps { range, nanos: 0 }, cancel)?;
-    Ok(counts.values().sum())
 }

@@ -1,7 +1,7 @@
 //! The block against a model that keeps everything and looks at all of it.
 
+use super::count::{Histogram, Steps, count, histogram};
 use super::cover::{Candidate, covered, events_in};
-use super::search::{Histogram, Steps, count, histogram};
 use super::{Ask, BlockError, BlockHead, Candidates, Opened, Profile, Search, Writer, Written, context};
 use proptest::prelude::*;
 use proto::event::{Event, Flags, Level, OwnedEvent, Source};
