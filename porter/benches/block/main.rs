@@ -5,7 +5,7 @@
 //! folder below the first a format); without, lines are made up, among them repeats, lines without a stamp, lines
 //! over 64 KiB, NULs, CRLF and invalid UTF-8.
 
-#![allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints ratios")]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::cast_precision_loss, reason = "a benchmark prints")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap, reason = "known sizes")]
 
@@ -13,6 +13,7 @@ mod corpus;
 mod ratios;
 mod search;
 mod speed;
+mod store;
 
 use corpus::Corpus;
 
@@ -34,7 +35,8 @@ fn main() {
         speed::run(&corpus);
     }
     if only.is_empty() || only == "search" {
-        search::run(&corpus);
+        let size = std::env::args().nth(2).and_then(|size| size.parse().ok());
+        search::run(&corpus, size.unwrap_or(1.0));
     }
 }
 

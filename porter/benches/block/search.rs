@@ -1,22 +1,44 @@
-//! How quickly found: candidate rates of what is absent, and the time of searches and counts.
+//! How quickly found: candidate rates of what is absent; then a store of a gibibyte and more is searched, by us and,
+//! in turn, by what Debian has for the same lines as plain or squeezed files.
+//!
+//! `cargo bench -p porter --bench block -- search 10` makes and searches ten gibibytes, `search 0.2` a fifth of one. Files are in the page cache, blocks'
+//! directories in memory, as a porter holds them. Times are of the clock on two threads, medians; beside them
+//! processor seconds, ours and of programs that were run.
 
-use crate::corpus::{Corpus, Dice, write};
-use crate::{row, timed};
-use porter::block::search::{Steps, count, histogram};
+use crate::corpus::{Corpus, Dice, commit, write};
+use crate::row;
+use crate::store::{Held, NEEDLE, Store, words_near};
+use porter::block::beside::side_by_side_with;
+use porter::block::count::{Hands, Steps, count_lines, histograms};
+use porter::block::page::PageReader;
+use porter::block::search::{Step, hits};
 use porter::block::{Ask, Candidates, Opened, Profile, Search, context};
+use proto::event::OwnedEvent;
 use proto::message::SearchOrder;
 use proto::query::{Query, TimeRange, parse};
+use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 static GO: AtomicBool = AtomicBool::new(false);
+const HANDS: Hands<'static> = Hands { threads: 2, cancel: &GO };
+const RUNS: usize = 5;
 
-pub fn run(corpus: &Corpus) {
+pub fn run(corpus: &Corpus, gibibytes: f64) {
     let events = corpus.events();
-    let recent = write(&events, Profile::Recent).bytes;
-    let archive = write(&events, Profile::Archive).bytes;
-    absent(&recent, "128 KiB pages", [0.1, 2.0, 1.0]);
-    absent(&archive, "1 MiB pages", [1.0, 10.0, 5.0]);
-    times(&recent);
+    let events = &events[..events.len().min(400_000)];
+    absent(&write(events, Profile::Recent).bytes, "128 KiB pages", [0.1, 2.0, 1.0]);
+    absent(&write(events, Profile::Archive).bytes, "1 MiB pages", [1.0, 10.0, 5.0]);
+    let store = Store::make(corpus, (gibibytes * 10.0) as u64);
+    let (held, took) = clocked(|| store.parts.iter().map(crate::store::Part::open).collect::<Vec<_>>());
+    let (raw, lines) = held
+        .iter()
+        .fold((0, 0), |(raw, lines), held| (raw + held.opened.head.raw_bytes, lines + held.opened.head.lines));
+    let length: u64 = held.iter().map(|held| held.opened.length).sum();
+    println!("store: {} blocks, {lines} lines, {raw} bytes raw, {length} as blocks; opened in {took}", held.len());
+    let race = Race { store: &store, held: &held, lines, scale: (gibibytes).max(1.0) };
+    race.counts();
+    race.others();
 }
 
 fn absent(bytes: &[u8], pages: &str, targets: [f64; 3]) {
@@ -26,16 +48,14 @@ fn absent(bytes: &[u8], pages: &str, targets: [f64; 3]) {
     for _ in 0..100 {
         needles[0].push(format!("{:012x}", dice.below(1 << 48)));
         needles[1].push(format!("{}", 100_000_000 + dice.below(900_000_000)));
-        needles[2].push(format!(
-            "{}.{}.{}.{}",
-            10 + dice.below(200),
-            dice.below(256),
-            dice.below(256),
-            1 + dice.below(254)
-        ));
+        let mut byte = |below: u64| dice.below(below);
+        needles[2].push(format!("{}.{}.{}.{}", 10 + byte(200), byte(256), byte(256), 1 + byte(254)));
     }
     for ((needles, target), what) in needles.iter().zip(targets).zip(["hex-12", "9-digit", "IPv4"]) {
-        let found: usize = needles.iter().map(|needle| candidates(&opened, bytes, needle)).sum();
+        let candidates = |needle: &String| {
+            Candidates::find(&opened, bytes, &query(needle), TimeRange::ALL).map_or(0, |found| found.pages.len())
+        };
+        let found: usize = needles.iter().map(candidates).sum();
         let share = 100.0 * found as f64 / (needles.len() * opened.pages.len()) as f64;
         let name = format!("candidate pages, absent {what}, {pages} <= {target} %");
         row(&name, &format!("{share:.3} %"), share <= target);
@@ -46,52 +66,224 @@ fn query(text: &str) -> Query {
     parse(text).expect("a query")
 }
 
-fn candidates(opened: &Opened, bytes: &[u8], text: &str) -> usize {
-    Candidates::find(opened, bytes, &query(text), TimeRange::ALL).map_or(0, |found| found.pages.len())
+/// Clock milliseconds and processor seconds of one run.
+#[derive(Clone, Copy, Default)]
+struct Took {
+    ms: f64,
+    cpu: f64,
 }
 
-/// Times are for what the corpus has, and beside them for a gibibyte of the same on two cores.
-fn times(bytes: &[u8]) {
-    let (opened, seconds) = timed(|| Opened::open(bytes).expect("just written"));
-    let gib = (1u64 << 30) as f64 / opened.head.raw_bytes as f64;
-    println!("open: {:.2} ms for {} bytes of file", seconds * 1e3, bytes.len());
-    let show = |name: &str, limit: f64, seconds: f64, cores: f64, what: String| {
-        let whole = seconds * 1e3 * gib / cores;
-        row(
-            &format!("{name} <= {limit} ms on 1 GiB"),
-            &format!("{whole:.1} ms ({:.2} cpu-ms here; {what})", seconds * 1e3),
-            whole <= limit,
+impl std::fmt::Display for Took {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} ms {:.3} cpu-s", self.ms, self.cpu)
+    }
+}
+
+fn clocked<T>(work: impl FnOnce() -> T) -> (T, Took) {
+    let (begun, before) = (Instant::now(), process_seconds());
+    let result = work();
+    (result, Took { ms: begun.elapsed().as_secs_f64() * 1e3, cpu: process_seconds() - before })
+}
+
+/// Of this process and the children it waited for, in hundredths.
+fn process_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(4);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// The median of the clock, the mean of the processor.
+fn middle(mut runs: Vec<Took>) -> Took {
+    runs.sort_by(|a, b| a.ms.total_cmp(&b.ms));
+    let cpu = runs.iter().map(|run| run.cpu).sum::<f64>() / runs.len().max(1) as f64;
+    Took { ms: runs.get(runs.len() / 2).map_or(0.0, |run| run.ms), cpu }
+}
+
+fn repeated<T>(runs: usize, mut work: impl FnMut() -> T) -> (T, Took) {
+    let (mut result, first) = clocked(&mut work);
+    let mut took = vec![first];
+    for _ in 1..runs {
+        let (again, run) = clocked(&mut work);
+        result = again;
+        took.push(run);
+    }
+    (result, middle(took))
+}
+
+/// What other programs are given: a needle to the byte, or a pattern.
+enum Other {
+    Fixed(String),
+    Pattern(&'static str),
+}
+
+struct Race<'a> {
+    store: &'a Store,
+    held: &'a [Held],
+    lines: u64,
+    /// Targets are for a gibibyte; what grows may grow so many times.
+    scale: f64,
+}
+
+impl Race<'_> {
+    fn row(&self, name: &str, limit: f64, took: Took, more: &str, is_right: bool) {
+        let wrong = if is_right { "" } else { ", COUNTS DIFFER" };
+        let good = is_right && took.ms <= limit;
+        let verdict = if good { "PASS" } else { "MISS" };
+        println!("{name} <= {limit} ms | {took}{wrong}; {more} | {verdict} | {}", commit());
+    }
+
+    fn counts(&self) {
+        let words = words_near(&self.store.parts[0].raw, &[0.04, 0.3]);
+        let fixed = |text: &str| (format!("'{text}'"), Other::Fixed(text.to_owned()));
+        let (rare, absent) = (fixed(NEEDLE), fixed("6f1ed002ab5595"));
+        let (some, many) = (fixed(&words[0]), fixed(&words[1]));
+        let either = ("/refused|timed? ?out/".to_owned(), Other::Pattern("refused|timed? ?out"));
+        let bare = (r"/\d\d:\d\d [^ ]+x/".to_owned(), Other::Pattern("[0-9][0-9]:[0-9][0-9] [^ ]+x"));
+        let scale = self.scale;
+        self.count("rare substring", 10.0 * scale.sqrt(), &rare);
+        self.count("absent substring", 10.0 * scale.sqrt(), &absent);
+        self.count("absent number", 10.0 * scale, &fixed("731905824"));
+        self.count("a word of about 4 % of lines, counted", 120.0 * scale, &some);
+        self.count("a word of about 30 % of lines, counted", 1000.0 * scale, &many);
+        self.count("two-way alternation", 250.0 * scale, &either);
+        self.count("regex without a literal", 2000.0 * scale, &bare);
+    }
+
+    fn count(&self, name: &str, limit: f64, (text, other): &(String, Other)) {
+        let query = query(text);
+        let blocks: Vec<_> = self.held.iter().map(|held| (&held.opened, &held.file)).collect();
+        let pages: usize = blocks
+            .iter()
+            .filter_map(|(opened, file)| Candidates::find(opened, *file, &query, TimeRange::ALL).ok())
+            .map(|found| found.pages.len())
+            .sum();
+        let (counted, took) = repeated(RUNS, || count_lines(&blocks, &query, TimeRange::ALL, HANDS));
+        let mut more = format!("{text}: {} of {} lines, {pages} pages", counted.counts, self.lines);
+        let mut is_right = counted.trouble.is_empty();
+        for (program, command) in self.commands(other) {
+            let is_there =
+                |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+            if !program.split(" | ").all(is_there) {
+                more += &format!("; {program} NOT THERE");
+                continue;
+            }
+            let (lines, took) = repeated(3, || lines_of(&command));
+            more += &format!("; {program} {took}");
+            is_right &= lines == counted.counts;
+        }
+        self.row(name, limit, took, &more, is_right);
+    }
+
+    /// Shell commands that print how many lines of all parts fit.
+    fn commands(&self, other: &Other) -> Vec<(&'static str, String)> {
+        let quoted = |files: Vec<String>| files.iter().map(|file| format!(" '{file}'")).collect::<String>();
+        let (raw, squeezed) = (quoted(self.store.raws()), quoted(self.store.squeezed()));
+        let (rg, grep) = match other {
+            Other::Fixed(text) => (format!("rg -a -c -F -e '{text}'"), format!("LC_ALL=C grep -a -c -F -e '{text}'")),
+            Other::Pattern(text) => {
+                (format!("rg -a -c -e '(?-u){text}'"), format!("LC_ALL=C grep -a -c -E -e '{text}'"))
+            }
+        };
+        vec![
+            ("rg", format!("{rg} --no-filename{raw}")),
+            ("grep", format!("{grep} -h{raw}")),
+            ("zstd | rg", format!("zstd -dcq{squeezed} | {rg}")),
+            ("zstd | grep", format!("zstd -dcq{squeezed} | {grep}")),
+        ]
+    }
+
+    fn others(&self) {
+        let blocks: Vec<_> = self.held.iter().map(|held| (&held.opened, &held.file)).collect();
+        let steps = Steps { range: TimeRange::ALL, nanos: 60_000_000_000 };
+        let (counted, took) = repeated(RUNS, || histograms(&blocks, &query(""), steps, HANDS));
+        let total: u64 = counted.counts.values().sum();
+        let more = format!("{} bars", counted.counts.len());
+        self.row("histogram of everything", 5.0 * self.scale, took, &more, total == self.lines);
+        let common = &words_near(&self.store.parts[0].raw, &[0.3])[0];
+        let ask = Ask { order: SearchOrder::Newest, limit: Some(100), ..Ask::all(query(common)) };
+        let (found, took) = repeated(RUNS, || self.newest(&ask));
+        self.row("last 100 lines of a common word", 10.0, took, common, found.len() == 100);
+        let needles = self.all(&Ask::all(query(NEEDLE)));
+        let (lines, took) =
+            repeated(RUNS, || needles.iter().map(|(at, needle)| self.around(*at, needle)).sum::<usize>());
+        let one = Took { ms: took.ms / needles.len().max(1) as f64, cpu: took.cpu / needles.len().max(1) as f64 };
+        let more = format!("{} hits", needles.len());
+        self.row("five lines around a hit", 5.0, one, &more, needles.len() == 3 && lines == 30);
+        self.read_back();
+    }
+
+    /// Blocks of later times are asked first; the next only when there were too few.
+    fn newest(&self, ask: &Ask) -> Vec<OwnedEvent> {
+        let mut found = Vec::new();
+        for held in self.held.iter().rev() {
+            let limit = ask.limit.map(|limit| limit - found.len());
+            found.extend(search(held, Ask { limit, ..ask.clone() }));
+            if ask.limit.is_some_and(|limit| found.len() >= limit) {
+                break;
+            }
+        }
+        found
+    }
+
+    fn all(&self, ask: &Ask) -> Vec<(usize, OwnedEvent)> {
+        let found = |(at, held)| search(held, ask.clone()).into_iter().map(move |event| (at, event));
+        self.held.iter().enumerate().flat_map(found).collect()
+    }
+
+    fn around(&self, at: usize, event: &OwnedEvent) -> usize {
+        let (held, name) = (&self.held[at], (event.source.tailer, event.source.stream));
+        context::context(&held.opened, &held.file, name, event.offset, 5, 5)
+            .map_or(0, |c| c.before.len() + c.after.len())
+    }
+
+    fn read_back(&self) {
+        let (text, seconds) = crate::timed(|| {
+            let mut reader = PageReader::default();
+            let mut text = 0;
+            for held in self.held {
+                for number in 0..held.opened.page_count() {
+                    let bytes = held.opened.fetch_pages(&held.file, &[number]).expect("a good block");
+                    text += reader.read(&held.opened, number, &bytes[0]).map_or(0, |page| page.text().len());
+                }
+            }
+            text
+        });
+        let speed = text as f64 / 1e6 / seconds;
+        println!(
+            "read everything back >= 400 MB/s/core | {speed:.0} MB/s | {} | {}",
+            if speed >= 400.0 { "PASS" } else { "MISS" },
+            commit()
         );
-    };
-    let counted = |text: &str| timed(|| count(&opened, bytes, &query(text), TimeRange::ALL, &GO).unwrap_or(0));
-    for (name, limit, text) in [
-        ("absent substring", 10.0, "6f1ed002ab5595"),
-        ("absent word", 10.0, "qzxjvkw"),
-        ("count of a word", 120.0, "failed"),
-        ("alternation", 250.0, "/refused|timed? ?out/"),
-        ("regex without a literal", 2000.0, r"/\d\d:\d\d [^ ]+x/"),
-        ("word in many lines", 1000.0, "info"),
-    ] {
-        let (found, seconds) = counted(text);
-        show(name, limit, seconds, 2.0, format!("{text}: {found} of {} lines", opened.head.lines));
     }
-    let steps = Steps { range: TimeRange::ALL, nanos: 60_000_000_000 };
-    let (counts, seconds) = timed(|| histogram(&opened, bytes, &query(""), steps, &GO).unwrap_or_default());
-    show("histogram of everything", 5.0, seconds, 1.0, format!("{} bars", counts.len()));
-    let ask = Ask { order: SearchOrder::Newest, limit: Some(100), ..Ask::all(query("error")) };
-    let (found, seconds) = timed(|| last(&opened, bytes, ask));
-    row("last 100 of a word <= 10 ms", &format!("{:.2} cpu-ms, {found} lines", seconds * 1e3), seconds <= 0.01);
-    let name = opened.streams[opened.streams.len() / 2];
-    let (lines, seconds) = timed(|| context::context(&opened, bytes, name, 5000, 5, 5).map_or(0, |c| c.after.len()));
-    row("five lines around a hit <= 5 ms", &format!("{:.2} cpu-ms, {lines} after", seconds * 1e3), seconds <= 0.005);
 }
 
-fn last(opened: &Opened, bytes: &[u8], ask: Ask) -> usize {
-    let Ok(candidates) = Candidates::find(opened, bytes, &ask.query, ask.range) else { return 0 };
+/// One block searched to the end, pages side by side.
+fn search(held: &Held, ask: Ask) -> Vec<OwnedEvent> {
+    let (opened, file) = (&held.opened, &held.file);
+    let candidates = Candidates::find(opened, file, &ask.query, ask.range).expect("a good block");
     let mut search = Search::new(opened, ask, &candidates);
-    let mut found = 0;
-    while let Ok(Some(_)) = search.next(opened, bytes, &GO) {
-        found += 1;
+    let mut found = Vec::new();
+    loop {
+        match search.step() {
+            Step::Event(event) => found.push(*event),
+            Step::Done => return found,
+            Step::Pages(numbers) => {
+                let ask = search.ask();
+                let read = side_by_side_with(HANDS.threads, &numbers, PageReader::default, |reader, &number| {
+                    let bytes = opened.fetch_pages(file, &[number])?.pop().unwrap_or_default();
+                    hits(opened, number, reader.read(opened, number, &bytes)?, ask, &GO)
+                });
+                for (&number, hits) in numbers.iter().zip(read) {
+                    search.give(number, hits.expect("a good block"));
+                }
+            }
+        }
     }
-    found
+}
+
+/// The sum of the counts a shell command prints.
+fn lines_of(command: &str) -> u64 {
+    let output = Command::new("sh").args(["-c", command]).stderr(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse::<u64>().ok()).sum()
 }
