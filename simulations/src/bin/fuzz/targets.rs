@@ -3,6 +3,7 @@
 mod shelf;
 mod texts;
 
+use crate::blocks;
 use proto::bucket::{BucketHead, Records};
 use proto::closed::Closed;
 use proto::codec::{decode_answer, decode_ask, encode_answer, encode_ask};
@@ -30,6 +31,9 @@ pub fn all() -> Vec<Target> {
         Target { name: "closed", seeds: vec![closed], run: closed_bytes },
         Target { name: "bucket", seeds: vec![bucket], run: bucket_bytes },
         Target { name: "message", seeds: messages(), run: message_bytes },
+        Target { name: "block", seeds: vec![blocks::GOLDEN.to_vec()], run: blocks::whole },
+        Target { name: "block-sections", seeds: blocks::sections(), run: blocks::section },
+        Target { name: "block-pages", seeds: blocks::pages(), run: blocks::page },
     ];
     [records, shelf::all(), texts::all()].into_iter().flatten().collect()
 }
