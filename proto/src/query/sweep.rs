@@ -23,7 +23,7 @@ pub struct Sweep {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Text(Finder),
+    Text(Box<Finder>),
     /// And a byte that every line that fits has, a letter in either case, where one is rare.
     Pattern(LinesPattern, Option<u8>),
     Any(Vec<Sweep>),
@@ -64,7 +64,7 @@ impl Sweep {
 
     fn of_text(text: &Text) -> Option<Self> {
         let finder = Finder::new(&text.bytes, text.exact);
-        (!text.bytes.contains(&b'\n')).then_some(Self { kind: Kind::Text(finder), is_whole: true })
+        (!text.bytes.contains(&b'\n')).then_some(Self { kind: Kind::Text(Box::new(finder)), is_whole: true })
     }
 
     fn needle_len(&self) -> usize {
