@@ -208,7 +208,8 @@ fn each_page<'a, T: Default + Send, R: Ranges + Sync + ?Sized>(
     for ((block, range), found) in wanted.into_iter().zip(found) {
         match found {
             Ok(found) => {
-                jobs.extend(found.pages.chunks(PAGES_AT_ONCE).map(|pages| Job { block, range, pages: pages.to_vec() }))
+                let together = found.pages.chunks(PAGES_AT_ONCE);
+                jobs.extend(together.map(|pages| Job { block, range, pages: pages.to_vec() }));
             }
             Err(why) => trouble.push(why),
         }

@@ -348,7 +348,7 @@ pub(super) fn each_match<'a>(
             visit(line.rows, event);
         }
     };
-    let looks = |at: usize| at % LINES_BETWEEN_LOOKS == 0 && cancel.load(Atomic::Relaxed);
+    let looks = |at: usize| at.is_multiple_of(LINES_BETWEEN_LOOKS) && cancel.load(Atomic::Relaxed);
     if let Some(sweep) = query.sweep()
         && page.is_clean()
     {
