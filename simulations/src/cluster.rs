@@ -1,5 +1,6 @@
 //! A cluster: hosts with tailers, bucks and porters, and what is done to them, from one seed.
 
+use crate::checks::rules_of;
 use crate::faults::{Kind, Options, weather};
 use crate::needles::Needle;
 use crate::net::Weather;
@@ -90,6 +91,9 @@ impl Cluster {
     pub fn run(&mut self) {
         let active = self.world.options.active;
         self.pass(active);
+        if self.is_caught() {
+            return;
+        }
         self.heal();
         let width = Duration::from_secs(u64::from(self.world.options.width_seconds));
         let mut until = active + 2 * width + Duration::from_secs(90);
@@ -118,7 +122,16 @@ impl Cluster {
     fn pass(&mut self, until: Duration) {
         while let Some(event) = self.world.timeline.next(until) {
             self.happen(event);
+            if self.is_caught() {
+                return;
+            }
         }
+    }
+
+    /// A planted bug was found; the rest of the run would tell nothing more.
+    fn is_caught(&self) -> bool {
+        let Some(bug) = self.world.options.bug else { return false };
+        self.world.ghost.violations.iter().any(|found| rules_of(bug).contains(&found.rule))
     }
 
     fn host(&mut self, id: NodeId) -> Option<(&mut World, &mut Host)> {

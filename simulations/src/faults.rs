@@ -80,7 +80,7 @@ pub enum Bug {
     ResendToSame,
     /// The shelf says a manifest is written before it is, and it never is.
     ManifestUnwritten,
-    /// Porters never look for what stands twice.
+    /// Porters look neither for what others put a moment ago nor for what stands twice.
     DoublesUnseen,
     /// Tailers take for spooled what was never written there.
     SpoolUnwritten,

@@ -262,7 +262,7 @@ impl Node {
     fn run_errand(&mut self, world: &mut World, what: Action) -> Reply {
         match what {
             Action::Earlier { environment, streams, also, .. } => {
-                if world.options.porters > 1 {
+                if world.options.porters > 1 && !world.has_bug(Bug::DoublesUnseen) {
                     self.catalog.refresh(&mut world.objects, "");
                 }
                 let earlier = self.catalog.earlier(&mut world.objects, &environment, &streams, &also);
