@@ -1,4 +1,4 @@
-//! Feeds damaged bytes to everything that reads bytes from disk or network: `fuzz [TARGET...] [--seconds N]`.
+//! Feeds damaged bytes to everything that reads bytes from disk or network: `fuzz [TARGET...] [--seconds N] [--half 0|1]`.
 //!
 //! In-process mutation on stable Rust, one driver for all targets. A target must not panic, must answer within a
 //! second, and the whole run must stay below 512 MiB. What breaks one is written to a file whose name is printed
@@ -26,13 +26,14 @@ fn main() -> ExitCode {
 }
 
 fn run(words: Vec<String>) -> Result<(), String> {
-    let (mut names, mut seconds, mut replay, mut seed) = (Vec::new(), 10, None, 1);
+    let (mut names, mut seconds, mut replay, mut seed, mut half) = (Vec::new(), 10, None, 1, None);
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--seconds" => seconds = value()?.parse().map_err(|_| "--seconds needs a number")?,
             "--seed" => seed = value()?.parse().map_err(|_| "--seed needs a number")?,
+            "--half" => half = Some(value()?.parse::<usize>().map_err(|_| "--half needs 0 or 1")?),
             "--replay" => replay = Some(value()?),
             _ => names.push(word),
         }
@@ -49,7 +50,9 @@ fn run(words: Vec<String>) -> Result<(), String> {
         chosen.iter().for_each(|target| (target.run)(&bytes));
         return Ok(());
     }
-    for target in chosen {
+    // Two processes, a half each, keep two cores busy.
+    let of_half = |at: &usize| half.is_none_or(|half| at % 2 == half);
+    for (_, target) in chosen.into_iter().enumerate().filter(|(at, _)| of_half(at)) {
         driver::run(target, Budget { seconds, seed })?;
     }
     Ok(())
