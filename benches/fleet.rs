@@ -13,12 +13,11 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write as _};
-use std::process::Stdio;
+use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::fleet::Fleet;
-use support::{Dir, Running, tailbuck, wait_for};
+use support::{Dir, Lines, Running, wait_for};
 
 /// The raw lines of a kind that are tailed.
 const BYTES: usize = 256 << 20;
@@ -119,24 +118,14 @@ fn follow() {
     let log = dir.join("app.log");
     fs::write(&log, "nothing yet\n").expect("a log");
     let (mut up, url) = start_up(&dir, &[&log.display().to_string()]);
-    let words = ["search", "needle", "--follow", "--web", &url];
-    let mut child = tailbuck().args(words).stdout(Stdio::piped()).spawn().expect("the program starts");
-    let mut said = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut follow = Running::start(&["search", "needle", "--follow", "--web", &url], &dir.join("follow.log"));
+    let mut said = follow.lines();
     let mut file = OpenOptions::new().append(true).open(&log).expect("a log");
-    let mut next = |number: usize, file: &mut File| {
-        let line = format!("needle {number}");
-        writeln!(file, "{line}").expect("room");
-        let written = Instant::now();
-        let got = said.by_ref().map_while(Result::ok).find(|got| *got == line);
-        got.map(|_| written.elapsed().as_secs_f64() * 1e3).expect("it follows")
-    };
-    thread::sleep(Duration::from_secs(3));
-    let mut took: Vec<f64> = (0..FOLLOWED)
-        .map(|number| {
-            thread::sleep(Duration::from_millis(20));
-            next(number, &mut file)
-        })
-        .collect();
+    wait_for("the subscription", || {
+        writeln!(file, "needle before the first").expect("room");
+        said.try_next()
+    });
+    let mut took: Vec<f64> = (0..FOLLOWED).map(|number| follow_one(number, &mut file, &mut said)).collect();
     took.sort_by(f64::total_cmp);
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];
     println!(
@@ -147,9 +136,19 @@ fn follow() {
         at(100)
     );
     row("append to search --follow, p99 <= 100 ms", &format!("{:.1} ms", at(99)), at(99) <= 100.0);
-    let _ = child.kill();
-    let _ = child.wait();
+    drop(follow);
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
+}
+
+/// Milliseconds from the end of its write until it is read from the standard output of `search --follow`.
+fn follow_one(number: usize, file: &mut File, said: &mut Lines) -> f64 {
+    // Lines come one by one, at no fixed phase of what the tailer does every so often.
+    thread::sleep(Duration::from_millis(20 + number as u64 % 7));
+    let line = format!("needle {number}");
+    writeln!(file, "{line}").expect("room");
+    let written = Instant::now();
+    while said.next_within(Duration::from_secs(10)).expect("it follows") != line {}
+    written.elapsed().as_secs_f64() * 1e3
 }
 
 /// What a cluster in one process weighs when nothing happens.

@@ -4,13 +4,23 @@ mod support;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use support::fleet::{Fleet, NODES};
 use support::{Dir, wait_for};
 
 fn append(log: &Path, from: usize, to: usize) {
     let mut file = OpenOptions::new().create(true).append(true).open(log).expect("a log");
     (from..to).for_each(|number| writeln!(file, "line {number} of a life").expect("room"));
+}
+
+/// A fleet that follows one log, every line of which is found.
+fn start(dir: &Dir, lines: usize) -> (PathBuf, Fleet) {
+    fs::create_dir_all(dir.join("logs")).expect("a folder");
+    let log = dir.join("logs/app.log");
+    append(&log, 0, lines);
+    let fleet = Fleet::start(dir, &log.display().to_string(), "2s");
+    fleet.wait_for_all("", lines);
+    (log, fleet)
 }
 
 /// A first line of its own makes each life of the file another stream, an equal one does not: both are tried.
@@ -22,11 +32,7 @@ fn begin_again(log: &Path, first: &str) {
 #[test]
 fn spool_and_sled_may_vanish_after_truncations_and_a_port() {
     let dir = Dir::new("memory");
-    fs::create_dir_all(dir.join("logs")).expect("a folder");
-    let log = dir.join("logs/app.log");
-    append(&log, 0, 500);
-    let mut fleet = Fleet::start(&dir, &log.display().to_string(), "2s");
-    fleet.wait_for_all("", 500);
+    let (log, mut fleet) = start(&dir, 500);
     begin_again(&log, "line 0 of a life");
     append(&log, 1, 300);
     fleet.wait_for_all("", 800);
@@ -50,11 +56,7 @@ fn spool_and_sled_may_vanish_after_truncations_and_a_port() {
 #[test]
 fn every_sled_folder_may_be_deleted() {
     let dir = Dir::new("sled");
-    fs::create_dir_all(dir.join("logs")).expect("a folder");
-    let log = dir.join("logs/app.log");
-    append(&log, 0, 1000);
-    let mut fleet = Fleet::start(&dir, &log.display().to_string(), "2s");
-    fleet.wait_for_all("", 1000);
+    let (log, mut fleet) = start(&dir, 1000);
     let nodes = ["host-1", "buck-1", "buck-2", "buck-3", "porter-1"];
     nodes.iter().for_each(|node| fleet.stop(node));
     let deleted: usize = nodes.iter().map(|node| delete_sleds(&fleet.data_of(node))).sum();

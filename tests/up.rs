@@ -113,18 +113,13 @@ fn a_line_appended_is_followed() {
     append(&log, &["nothing yet"]);
     let (mut up, url) = start(&dir, &log);
     let mut follow = Running::start(&["search", "needle", "--follow", "--web", &url], &dir.join("follow.log"));
-    let writing = std::thread::spawn({
-        let log = log.clone();
-        move || {
-            // The first ones may come before the subscription stands.
-            for number in 0..2000 {
-                append(&log, &[&format!("needle {number}")]);
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-        }
+    let mut followed = follow.lines();
+    // The first ones may come before the subscription stands.
+    let mut number = 0..;
+    wait_for("a line that is followed", || {
+        append(&log, &[&format!("needle {}", number.next()?)]);
+        followed.try_next().filter(|line| line.starts_with("needle "))
     });
-    follow.wait_for_line(|line| line.starts_with("needle ").then_some(()));
     drop(follow);
-    drop(writing);
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
 }

@@ -2,51 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod support;
+
 use buck::config::{Config, Rules};
 use buck::run::{RunError, run};
 use proto::codec::{decode_answer, encode_ask};
-use proto::event::{Flags, Level};
-use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
+use proto::ids::Environment;
 use proto::io::clock::{Clock, generator};
 use proto::io::keys::NodeKeys;
 use proto::io::links::Links;
 use proto::io::members::Members;
 use proto::io::quic::Endpoint;
 use proto::io::stop::Stop;
-use proto::message::{Answer, Ask, LiveAsk, Part, PutOutcome, SearchAsk, SearchOrder, Want};
-use proto::packet::{NewEvent, PacketBuilder, PacketSource, PacketStream, TailMark};
-use proto::roster::Roster;
-use proto::seal::{Domain, Keys, PeerBox, Seed};
+use proto::message::{Answer, Ask, LiveAsk, Part, PutOutcome, SearchOrder};
+use proto::seal::{Domain, PeerBox};
 use proto::squeeze::Squeezer;
-use proto::time::{BucketWidth, Timestamp};
+use proto::time::BucketWidth;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use support::{BUCK, ENOUGH, Filling, TAILER, WEB, keys, roster, search};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-const BUCK: NodeId = NodeId(1);
-const TAILER: NodeId = NodeId(2);
-const WEB: NodeId = NodeId(3);
-const ENOUGH: Duration = Duration::from_secs(60);
-
-fn keys(node: NodeId) -> Keys {
-    Keys::from_seed(&Seed::from_bytes([u8::try_from(node.0).unwrap(); 32]))
-}
-
-fn roster(address: SocketAddr) -> Roster {
-    let key = |node| keys(node).public();
-    let text = format!(
-        "buck {} id={BUCK} addr={address}\ntailer {} id={TAILER}\nweb {} id={WEB}\n",
-        key(BUCK),
-        key(TAILER),
-        key(WEB)
-    );
-    Roster::parse(text.as_bytes()).unwrap()
-}
 
 /// A folder that goes away with the test.
 struct Temporary(PathBuf);
@@ -121,16 +100,7 @@ impl Running {
     }
 
     async fn search(&self, query: &str) -> Vec<String> {
-        let ask = SearchAsk {
-            query: query.into(),
-            environments: vec![Environment::default()],
-            from: Timestamp::MIN,
-            to: Timestamp::MAX,
-            order: SearchOrder::File,
-            want: Want::Rows { limit: 100_000 },
-            after: None,
-            snapshot: Vec::new(),
-        };
+        let ask = search(query, SearchOrder::File, 100_000);
         let link = self.web.to(BUCK).await.unwrap();
         let mut answers = link.ask_for_many(encode_ask(&Ask::Search(ask)).unwrap(), ENOUGH).await.unwrap();
         let mut lines = Vec::new();
@@ -156,30 +126,9 @@ impl Running {
 
 /// Lines of one stream, each as long as the others.
 fn packet(clock: Clock, seq: u32, lines: &[String]) -> Vec<u8> {
-    let wall = clock.wall();
-    let bucket = BucketWidth::default().bucket_of(wall);
-    let id = PacketId { tailer: TAILER, environment: Environment::default(), bucket, run: RunId(1), seq };
-    let mut builder = PacketBuilder::new(id, false);
-    builder.filed(wall);
-    let stream = builder.stream(PacketStream {
-        id: StreamId([1; 16]),
-        path: "/var/log/app.log".into(),
-        generation: 0,
-        predecessor: None,
-        labels: Vec::new(),
-        extents: Vec::new(),
-        tail: TailMark::default(),
-    });
-    let source = builder.source(PacketSource { stream, host: "web1".into(), app: "app".into() });
-    let mut offset = u64::from(seq) * 1_000_000;
-    for line in lines {
-        let file_length = u32::try_from(line.len()).unwrap();
-        let event =
-            NewEvent { source, time: wall, level: Level::Info, flags: Flags::NONE, file_length, line: line.as_bytes() };
-        builder.push(offset, event);
-        offset += u64::from(file_length) + 1;
-    }
-    builder.finish(&mut Squeezer::new(3), |content| keys(TAILER).sign(Domain::RECORD, content))
+    let mut filling = Filling::new(clock.wall(), seq, u64::from(seq) * 1_000_000);
+    lines.iter().for_each(|line| filling.push(line));
+    filling.builder.finish(&mut Squeezer::new(3), |content| keys(TAILER).sign(Domain::RECORD, content))
 }
 
 fn lines(seq: u32) -> Vec<String> {

@@ -16,6 +16,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,15 @@ impl Running {
         self.child.try_wait().expect("its own child").map(|status| status.code().unwrap_or(-1))
     }
 
+    /// Its stdout from now on, line by line as they come.
+    pub fn lines(&mut self) -> Lines {
+        let mut lines = BufReader::new(self.child.stdout.take().expect("piped")).lines();
+        let (found, next) = mpsc::channel();
+        // Ends with the program, or when nobody listens any more.
+        thread::spawn(move || lines.by_ref().map_while(Result::ok).try_for_each(|line| found.send(line)));
+        Lines(next)
+    }
+
     /// The first line of its stdout that `wanted` takes.
     pub fn wait_for_line<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
         let mut lines = BufReader::new(self.child.stdout.take().expect("piped")).lines();
@@ -140,6 +150,20 @@ impl Running {
                 None => panic!("it ended before it said so:\n{}", self.log()),
             }
         }
+    }
+}
+
+/// What a program says.
+pub struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    pub fn try_next(&mut self) -> Option<String> {
+        self.0.try_recv().ok()
+    }
+
+    /// The next line; `None` when the program says nothing more or nothing for so long.
+    pub fn next_within(&mut self, patience: Duration) -> Option<String> {
+        self.0.recv_timeout(patience).ok()
     }
 }
 

@@ -113,6 +113,25 @@ mod tests {
     }
 
     #[test]
+    fn no_flipped_bit_makes_another_key() {
+        let folder = Temporary::new();
+        let path = folder.0.join("key");
+        NodeKeys::generate(&path, None, &mut rng()).expect("a new file");
+        let good = read(&path).expect("a file");
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            write(&path, &bad).expect("our file");
+            let error = NodeKeys::read(&path).expect_err("a bit flipped").to_string();
+            assert!(error.starts_with(&format!("{}: not a key file: ", path.display())), "bit {bit}: {error}");
+        }
+        for length in 0..good.len() {
+            write(&path, &good[..length]).expect("our file");
+            assert!(matches!(NodeKeys::read(&path), Err(KeysError::NotAKey { .. })), "cut to {length}");
+        }
+    }
+
+    #[test]
     fn what_is_no_key_file_is_refused_without_showing_it() {
         let folder = Temporary::new();
         let path = folder.0.join("key");

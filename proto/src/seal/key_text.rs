@@ -4,7 +4,11 @@
 //! tailbuck key 1
 //! id 1122334455667788
 //! seed 64 digits of lower-case hex
+//! check 8 digits of lower-case hex
 //! ```
+//!
+//! The check is the CRC-32C of everything before its line: a digit that flipped on disk would still be a key, only
+//! nobody's.
 //!
 //! The id is drawn together with the first seed. A node that changes its key writes a new file with the old id.
 
@@ -28,6 +32,8 @@ pub fn key_text(id: NodeId, seed: &Seed) -> Zeroizing<String> {
         }
     }
     text.push('\n');
+    let check = crc32c::crc32c(text.as_bytes());
+    text.push_str(&format!("check {check:08x}\n"));
     text
 }
 
@@ -40,7 +46,8 @@ pub fn parse_key_text(bytes: &[u8]) -> Result<(NodeId, Seed), &'static str> {
     }
     let id = lines.next().and_then(|line| line.strip_prefix("id ")?.parse().ok()).ok_or("its second line is no id")?;
     let seed = lines.next().and_then(|line| hex(line.strip_prefix("seed ")?)).ok_or("its third line is no seed")?;
-    if lines.eq([""]) { Ok((id, seed)) } else { Err("it does not end after its third line") }
+    // There is one way to write a key, so what follows the third line is right when all of it is.
+    if key_text(id, &seed).as_bytes() == bytes { Ok((id, seed)) } else { Err("its check is not that of its lines") }
 }
 
 fn hex(digits: &str) -> Option<Seed> {

@@ -1,7 +1,7 @@
 //! How many raw bytes of lines a buck makes durable for each second of its processor time, and how long a search
 //! over what it then holds takes.
 //!
-//! `cargo run --release -p buck --features hands --example put_speed [DIR] [MIB]`. The buck is a process of its own,
+//! `cargo bench -p buck --features hands --bench put_speed -- [DIR] [MIB]`. The buck is a process of its own,
 //! so that the sealing and sending on this side do not count. Prints a table.
 
 #![allow(
@@ -11,36 +11,33 @@
     reason = "a measurement: it prints, and ends when it can't go on"
 )]
 
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 use buck::config::{Config, Rules};
 use buck::run::run;
 use proto::codec::{decode_answer, encode_ask};
-use proto::event::{Flags, Level};
-use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
+use proto::ids::NodeId;
 use proto::io::clock::{Clock, generator};
 use proto::io::keys::NodeKeys;
 use proto::io::members::Members;
 use proto::io::quic::{Endpoint, Link};
 use proto::io::stop::Stop;
-use proto::message::{Answer, Ask, Part, PutOutcome, SearchAsk, SearchOrder, Want};
-use proto::packet::{NewEvent, PacketBuilder, PacketSource, PacketStream, TailMark};
-use proto::roster::Roster;
-use proto::seal::{Domain, Keys, PeerBox, Seed};
+use proto::message::{Answer, Ask, Part, PutOutcome, SearchOrder};
+use proto::packet::PacketBuilder;
+use proto::seal::{Domain, PeerBox};
 use proto::squeeze::Squeezer;
-use proto::time::{BucketWidth, Timestamp};
+use proto::time::Timestamp;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use support::{BUCK, ENOUGH, Filling, TAILER, WEB, keys, roster, search};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-const BUCK: NodeId = NodeId(1);
-const TAILER: NodeId = NodeId(2);
-const WEB: NodeId = NodeId(3);
-const ENOUGH: Duration = Duration::from_secs(60);
 /// As a tailer fills them.
 const PACKET_BYTES: usize = 256 << 10;
 /// Puts in flight: sixteen tailers' worth.
@@ -48,20 +45,13 @@ const AT_ONCE: usize = 64;
 /// Different packets that are sent under many names.
 const KINDS: u64 = 64;
 
-fn keys(node: NodeId) -> Keys {
-    Keys::from_seed(&Seed::from_bytes([u8::try_from(node.0).unwrap(); 32]))
-}
-
 fn members(address: SocketAddr) -> Arc<Members> {
-    let key = |node| keys(node).public();
-    let (buck, tailer, web) = (key(BUCK), key(TAILER), key(WEB));
-    let text = format!("buck {buck} id={BUCK} addr={address}\ntailer {tailer} id={TAILER}\nweb {web} id={WEB}\n");
-    Arc::new(Members::new(Roster::parse(text.as_bytes()).unwrap()))
+    Arc::new(Members::new(roster(address)))
 }
 
 #[tokio::main]
 async fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match arguments.first().map(String::as_str) {
         Some("serve") => serve(PathBuf::from(&arguments[1])).await,
         folder => {
@@ -140,7 +130,7 @@ async fn measure(folder: &Path, mib: u64) {
         let mut rows = 0;
         for _ in 0..5 {
             let began = clock.mono();
-            rows = search(&web, query).await;
+            rows = found(&web, query).await;
             times.push((clock.mono() - began).as_secs_f64() * 1e3);
         }
         times.sort_by(f64::total_cmp);
@@ -175,17 +165,8 @@ async fn put_all(link: &Link, boxed: &Arc<Vec<Vec<u8>>>) {
     }
 }
 
-async fn search(link: &Link, query: &str) -> usize {
-    let ask = SearchAsk {
-        query: query.into(),
-        environments: vec![Environment::default()],
-        from: Timestamp::MIN,
-        to: Timestamp::MAX,
-        order: SearchOrder::Newest,
-        want: Want::Rows { limit: 100 },
-        after: None,
-        snapshot: Vec::new(),
-    };
+async fn found(link: &Link, query: &str) -> usize {
+    let ask = search(query, SearchOrder::Newest, 100);
     let mut answers = link.ask_for_many(encode_ask(&Ask::Search(ask)).unwrap(), ENOUGH).await.unwrap();
     let mut rows = 0;
     while let Some(answer) = answers.next().await.unwrap() {
@@ -212,32 +193,15 @@ fn packets(clock: Clock, count: u32) -> Vec<Vec<u8>> {
 
 fn packet(clock: Clock, seq: u32) -> PacketBuilder {
     let wall = clock.wall();
-    let bucket = BucketWidth::default().bucket_of(wall);
-    let id = PacketId { tailer: TAILER, environment: Environment::default(), bucket, run: RunId(1), seq };
-    let mut builder = PacketBuilder::new(id, false);
-    builder.filed(wall);
-    let stream = builder.stream(PacketStream {
-        id: StreamId([1; 16]),
-        path: "/var/log/app.log".into(),
-        generation: 0,
-        predecessor: None,
-        labels: Vec::new(),
-        extents: Vec::new(),
-        tail: TailMark::default(),
-    });
-    let source = builder.source(PacketSource { stream, host: "web1".into(), app: "app".into() });
+    let mut filling = Filling::new(wall, seq, u64::from(seq) * PACKET_BYTES as u64 * 2);
     let mut draw = u64::from(seq) % KINDS + 1;
-    let (mut offset, mut line) = (u64::from(seq) * PACKET_BYTES as u64 * 2, String::new());
-    let mut left = PACKET_BYTES;
+    let (mut line, mut left) = (String::new(), PACKET_BYTES);
     while left > 0 {
         write_line(&mut line, wall, &mut draw);
         left = left.saturating_sub(line.len());
-        let file_length = u32::try_from(line.len()).unwrap();
-        let (time, flags) = (wall, Flags::NONE);
-        builder.push(offset, NewEvent { source, time, level: Level::Info, flags, file_length, line: line.as_bytes() });
-        offset += u64::from(file_length) + 1;
+        filling.push(&line);
     }
-    builder
+    filling.builder
 }
 
 fn write_line(line: &mut String, wall: Timestamp, draw: &mut u64) {
