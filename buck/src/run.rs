@@ -243,6 +243,8 @@ struct Worker<'a> {
 impl Worker<'_> {
     async fn work(&mut self, mut asks: mpsc::Receiver<Asked>, stop: &mut Token) -> Result<(), RunError> {
         let mut roster = self.members.watch();
+        // It may have changed while the disks were read.
+        self.machine.on_roster(self.members.now());
         self.machine.start(self.clock.now());
         self.perform()?;
         let mut drained = None;

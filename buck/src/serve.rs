@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 /// Answers of one exchange on their way from whoever makes them to the socket.
 const OUT_MAX: usize = 4;
@@ -83,6 +83,8 @@ async fn serve_link(server: Server, link: Link) {
             }
         }
     }
+    // Each hears by itself that its asker is gone, and says so: cut short, what it follows would be followed for nobody.
+    while exchanges.join_next().await.is_some() {}
     info!(%party, "disconnected");
 }
 
@@ -113,16 +115,22 @@ fn open(peer_box: &PeerBox, boxed: &[u8]) -> Result<Bytes, String> {
     Ok(record.into())
 }
 
+/// A box is closed to us when it was sealed for a key we had: whoever sent it learns our new one from its roster.
 async fn refuse_put(server: &Server, exchange: Exchange, why: String) {
-    let answer = PutAnswer { outcome: PutOutcome::Refused(why), clock: server.clock.wall() };
+    let answer = PutAnswer { outcome: PutOutcome::NotAllowed(why), clock: server.clock.wall() };
     reply(exchange, &Answer::Put(answer)).await;
 }
 
 async fn reply(exchange: Exchange, answer: &Answer) {
-    let Ok(bytes) = encode_answer(answer) else { return };
+    let Some(bytes) = encoded(answer) else { return };
     if let Err(error) = exchange.reply(bytes).await {
         debug!(%error, "an answer could not be sent");
     }
+}
+
+/// What can't be written ends the exchange, and is a mistake of this program's.
+fn encoded(answer: &Answer) -> Option<Vec<u8>> {
+    encode_answer(answer).inspect_err(|error| error!(%error, "an answer can't be written")).ok()
 }
 
 /// Everything that comes for this exchange. An answer that was not sent whole is reset by dropping it.
@@ -157,7 +165,7 @@ async fn send_all(
         };
         let Some(answer) = answer else { return Ok(ended) };
         ended = is_last(&answer);
-        let Ok(bytes) = encode_answer(&answer) else { return Ok(false) };
+        let Some(bytes) = encoded(&answer) else { return Ok(false) };
         replies.send(bytes).await?;
         if !ended {
             server.follower.tell(FollowTold::Room);

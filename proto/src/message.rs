@@ -116,8 +116,10 @@ pub enum PutOutcome {
     Full,
     /// Too much at once; try another buck, or later.
     Busy,
-    /// Never good, here or elsewhere: damaged, another's, of another bucket width.
+    /// Never good, here or elsewhere: damaged, or another record of its name is kept.
     Refused(String),
+    /// Not by what this buck knows now: its roster, its key, its width. Another buck may know better, or this one later.
+    NotAllowed(String),
 }
 
 /// A page of what is known of a tailer's streams.

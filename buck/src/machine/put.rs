@@ -50,7 +50,7 @@ impl Machine {
             PutOutcome::Kept => self.counters.repeats += 1,
             PutOutcome::Full => self.counters.refused_full += 1,
             PutOutcome::Busy => self.counters.refused_busy += 1,
-            PutOutcome::Refused(_) => self.counters.refused += 1,
+            PutOutcome::Refused(_) | PutOutcome::NotAllowed(_) => self.counters.refused += 1,
         }
     }
 
@@ -106,7 +106,7 @@ impl Machine {
         };
         allowed.map_err(|why| {
             self.counters.refused_foreign += 1;
-            PutOutcome::Refused(why)
+            PutOutcome::NotAllowed(why)
         })
     }
 
@@ -121,7 +121,7 @@ impl Machine {
         let near = head.filed.first.after(FILED_AWAY_MAX) >= start && head.filed.first <= end.after(FILED_AWAY_MAX);
         let seconds = width.seconds();
         let why = || format!("bucket {} is not when it was filed; buckets last {seconds} s here", head.id.bucket);
-        if near { Ok(()) } else { Err(PutOutcome::Refused(why())) }
+        if near { Ok(()) } else { Err(PutOutcome::NotAllowed(why())) }
     }
 
     fn hear(&mut self, now: Now, content: &Content) {

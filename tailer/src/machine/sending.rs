@@ -267,6 +267,10 @@ impl Machine {
             PutOutcome::Kept => Outcome::Kept,
             PutOutcome::Busy => Outcome::Busy,
             PutOutcome::Full => Outcome::Full,
+            PutOutcome::NotAllowed(why) => {
+                self.warn(Warning::Refused { why });
+                Outcome::Full
+            }
             PutOutcome::Refused(why) => {
                 self.warn(Warning::Refused { why });
                 Outcome::Refused
