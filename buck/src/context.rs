@@ -17,7 +17,11 @@ use std::collections::{BTreeMap, VecDeque};
 /// Lines on one side; a page's worth, whatever was asked for.
 pub const CONTEXT_LINES_MAX: u32 = 1000;
 
-/// Rows in one part of the answer.
+/// Bytes of lines on one side, nearest first; a line alone may have a sixteenth of it.
+const SIDE_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of lines in one part of the answer, and rows; a frame holds 4 MiB.
+const PART_BYTES: usize = 512 << 10;
 const PART_ROWS: usize = 200;
 
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Context {
     /// By offset; then length and checksum, for a file that was written again.
     rows: BTreeMap<(u64, u32, u32), Row>,
     sources: SourceList,
+    /// Lines before, and after, were left out because the nearer ones are so long.
+    is_cut: (bool, bool),
     trouble: Trouble,
     out: VecDeque<Part>,
     ended: bool,
@@ -59,6 +65,7 @@ impl Context {
             opener: Opener::default(),
             rows: BTreeMap::new(),
             sources: SourceList::default(),
+            is_cut: (false, false),
             trouble: Trouble::default(),
             out: VecDeque::new(),
             ended: false,
@@ -98,12 +105,12 @@ impl Context {
     fn next_packet(&mut self) -> Option<Planned> {
         let offset = self.event.offset;
         let behind = self.rows.range((offset.saturating_add(1), 0, 0)..).count();
-        let wanted = behind < self.after || !self.rows.keys().any(|(at, ..)| *at == offset);
+        let wanted = behind < self.after && !self.is_cut.1 || !self.rows.keys().any(|(at, ..)| *at == offset);
         if let Some(packet) = self.later.pop_if(|_| wanted) {
             return Some(packet);
         }
         let ahead = self.rows.range(..(offset, 0, 0)).count();
-        if ahead < self.before { self.earlier.pop() } else { None }
+        if ahead < self.before && !self.is_cut.0 { self.earlier.pop() } else { None }
     }
 
     fn gather(&mut self, opened: &Opened<'_>) -> Result<(), String> {
@@ -128,14 +135,35 @@ impl Context {
         while self.rows.range((offset.saturating_add(1), 0, 0)..).count() > self.after {
             self.rows.pop_last();
         }
+        while bytes_of(self.rows.range(..(offset, 0, 0))) > SIDE_BYTES_MAX {
+            self.rows.pop_first();
+            self.is_cut.0 = true;
+        }
+        while bytes_of(self.rows.range((offset.saturating_add(1), 0, 0)..)) > SIDE_BYTES_MAX {
+            self.rows.pop_last();
+            self.is_cut.1 = true;
+        }
     }
 
     fn end(&mut self) {
         self.ended = true;
-        self.out.extend(self.sources.take_new().map(Part::Sources));
-        let rows: Vec<Row> = std::mem::take(&mut self.rows).into_values().collect();
-        for rows in rows.chunks(PART_ROWS) {
-            self.out.push_back(Part::Rows(rows.to_vec()));
+        while let Some(new) = self.sources.take_new() {
+            self.out.push_back(Part::Sources(new));
+        }
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for row in std::mem::take(&mut self.rows).into_values() {
+            bytes += row.line.len();
+            part.push(row);
+            if bytes >= PART_BYTES || part.len() >= PART_ROWS {
+                self.out.push_back(Part::Rows(std::mem::take(&mut part)));
+                bytes = 0;
+            }
+        }
+        if !part.is_empty() {
+            self.out.push_back(Part::Rows(part));
+        }
+        if self.is_cut != (false, false) {
+            self.trouble.say("lines around it are so long that fewer are shown".to_owned());
         }
         let trouble = self.trouble.take();
         let end = End { exhausted: true, progress: Progress::default(), heard: Vec::new(), trouble };
@@ -146,6 +174,10 @@ impl Context {
 fn span_of(packet: &Planned, stream: StreamId) -> (u64, u64) {
     let of_stream = |segment: &&crate::plan::Segment| segment.stream == stream;
     packet.segments.iter().find(of_stream).map_or((0, 0), |segment| (segment.from, segment.to))
+}
+
+fn bytes_of<'a>(rows: impl Iterator<Item = (&'a (u64, u32, u32), &'a Row)>) -> usize {
+    rows.map(|(_, row)| row.line.len()).sum()
 }
 
 /// An event as it stands in an answer.

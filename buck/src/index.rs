@@ -18,7 +18,7 @@ use proto::closed::Closed;
 use proto::ids::{Environment, NodeId, PacketId, RunId};
 use proto::message::ShardVersion;
 use proto::packet::{PacketHead, TimeSpan};
-use proto::time::BucketId;
+use proto::time::{BucketId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub type Name = (NodeId, RunId, u32);
 /// Closings of one tailer for one bucket: it closes again after each restart that found more to send.
 const CLOSINGS_MAX: usize = 64;
 
+/// Closings of one tailer, all buckets together: a month of buckets of half a minute.
+const ALL_CLOSINGS_MAX: usize = 100_000;
+
 /// Filters of all packets together. A full bucket of a gibibyte of lines takes about half of it; the oldest go
 /// first, and cost an opening each.
 const FILTER_BYTES_MAX: usize = 64 << 20;
@@ -40,6 +43,8 @@ pub struct Index {
     buckets: BTreeMap<BucketKey, Held>,
     tailers: BTreeMap<NodeId, Tailer>,
     received: BTreeMap<BucketKey, Received>,
+    /// How many closings of each tailer are held.
+    closings: BTreeMap<NodeId, usize>,
     /// Packets with filters, oldest first.
     filtered: VecDeque<PacketId>,
     filter_bytes: usize,
@@ -124,23 +129,34 @@ impl Index {
             held.times.take_in(head.times.last);
         }
         held.packets.insert(name_of(&head.id), Entry::new(head, place, durable, covered));
+        if durable {
+            self.learn(head);
+        }
+    }
+
+    /// What a tailer may believe to be kept: it does not file again what it hears of here.
+    pub fn learn(&mut self, head: &PacketHead) {
         self.tailers.entry(head.id.tailer).or_default().take_in(head);
     }
 
     /// A packet whose disk failed before it was synced.
-    pub fn remove_packet(&mut self, id: &PacketId) {
-        let Some(held) = self.buckets.get_mut(&key_of(id)) else { return };
+    pub fn remove_packet(&mut self, now: Timestamp, id: &PacketId) {
+        let key = key_of(id);
+        let Some(held) = self.buckets.get_mut(&key) else { return };
         let Some(entry) = held.packets.remove(&name_of(id)) else { return };
         if entry.covered.is_none() {
             held.unreceipted = held.unreceipted.saturating_sub(1);
             held.unreceipted_bytes = held.unreceipted_bytes.saturating_sub(u64::from(entry.length));
         }
+        self.update_safe(now, &key);
     }
 
-    pub fn set_durable(&mut self, id: &PacketId) {
+    pub fn set_durable(&mut self, head: &PacketHead) {
+        let id = &head.id;
         let entry = self.buckets.get_mut(&key_of(id)).and_then(|held| held.packets.get_mut(&name_of(id)));
         if let Some(entry) = entry {
             entry.durable = true;
+            self.learn(head);
         }
     }
 
@@ -152,21 +168,25 @@ impl Index {
         }
     }
 
-    /// Whether this very closing is held, and if so whether it is durable.
-    pub fn closing(&self, tailer: NodeId, key: &BucketKey, crc: u32) -> Option<bool> {
-        self.buckets.get(key)?.closings.get(&(tailer, crc)).map(|closing| closing.durable)
+    /// Whether this very closing is held, and if so on which disk and whether it is durable.
+    pub fn closing(&self, tailer: NodeId, key: &BucketKey, crc: u32) -> Option<(DiskId, bool)> {
+        self.buckets.get(key)?.closings.get(&(tailer, crc)).map(|closing| (closing.disk, closing.durable))
     }
 
     pub fn has_room_for_closing(&self, closed: &Closed) -> bool {
         let held = self.buckets.get(&(closed.environment.clone(), closed.bucket));
         let of_tailer = |held: &Held| held.closings.range((closed.tailer, 0)..=(closed.tailer, u32::MAX)).count();
-        held.is_none_or(|held| of_tailer(held) < CLOSINGS_MAX)
+        let of_all = self.closings.get(&closed.tailer).copied().unwrap_or_default();
+        of_all < ALL_CLOSINGS_MAX && held.is_none_or(|held| of_tailer(held) < CLOSINGS_MAX)
     }
 
     pub fn add_closing(&mut self, closed: &Closed, disk: DiskId, crc: u32, bytes: Bytes, durable: bool) {
         let held = self.buckets.entry((closed.environment.clone(), closed.bucket)).or_default();
         held.disks.insert(disk);
-        held.closings.entry((closed.tailer, crc)).or_insert(Closing { disk, durable, bytes });
+        if let std::collections::btree_map::Entry::Vacant(vacant) = held.closings.entry((closed.tailer, crc)) {
+            vacant.insert(Closing { disk, durable, bytes });
+            *self.closings.entry(closed.tailer).or_default() += 1;
+        }
         self.tailers.entry(closed.tailer).or_default().close(closed);
     }
 
@@ -178,8 +198,15 @@ impl Index {
     }
 
     pub fn remove_closing(&mut self, tailer: NodeId, key: &BucketKey, crc: u32) {
-        if let Some(held) = self.buckets.get_mut(key) {
-            held.closings.remove(&(tailer, crc));
+        let removed = self.buckets.get_mut(key).and_then(|held| held.closings.remove(&(tailer, crc)));
+        if removed.is_some() {
+            self.uncount_closing(tailer);
+        }
+    }
+
+    fn uncount_closing(&mut self, tailer: NodeId) {
+        if let Some(count) = self.closings.get_mut(&tailer) {
+            *count = count.saturating_sub(1);
         }
     }
 
@@ -187,6 +214,7 @@ impl Index {
     pub fn remove_bucket(&mut self, key: &BucketKey) -> Vec<DiskId> {
         let Some(held) = self.buckets.remove(key) else { return Vec::new() };
         self.received.remove(key);
+        held.closings.keys().for_each(|(tailer, _)| self.uncount_closing(*tailer));
         let tailers: BTreeSet<NodeId> = held.packets.keys().map(|(tailer, ..)| *tailer).collect();
         for tailer in tailers {
             if let Some(tailer) = self.tailers.get_mut(&tailer) {
@@ -309,6 +337,10 @@ impl Entry {
             filter: None,
             covered,
         }
+    }
+
+    pub fn disk(&self) -> DiskId {
+        self.disk
     }
 
     fn place(&self, key: &BucketKey) -> Place {

@@ -8,7 +8,8 @@
 //! - `Kept` is answered only after the sync that followed the append, of a disk that has not failed
 //!   (with `Ack::Written`: after the append).
 //! - A record that comes again is answered, not stored again.
-//! - A packet or closing is taken only from the tailer that signed for it, for its environments and hosts.
+//! - A packet or closing is taken only from the tailer that is named in it, over a connection that proved its key,
+//!   for its environments and hosts. The signature inside is for porters and readers, who did not see that connection.
 //! - Nothing is deleted before all of its bucket has a receipt of a shelf with two copies.
 //! - Every queue has a cap; what is over it is refused with `Busy`, which makes the tailer try another buck.
 //!
@@ -36,7 +37,7 @@ use crate::place::{DiskId, ExchangeId};
 use crate::rate::Rates;
 use counters::Counters;
 use proto::ids::{Environment, NodeId, PacketId};
-use proto::message::{Answer, PutOutcome, Receipt};
+use proto::message::{Answer, Ask, PutOutcome, Receipt};
 use proto::roster::Roster;
 use proto::time::{BucketId, Now, Timestamp};
 use receipts::Asking;
@@ -70,7 +71,8 @@ pub struct Machine {
     recovering: BTreeSet<DiskId>,
     heard: BTreeMap<(NodeId, Environment), HeardAt>,
     jobs: BTreeMap<ExchangeId, NodeId>,
-    tails: BTreeSet<ExchangeId>,
+    /// Who follows what.
+    tails: BTreeMap<ExchangeId, (NodeId, Ask)>,
     asking: Asking,
     next_keep: Duration,
     counters: Counters,
@@ -99,7 +101,7 @@ impl Machine {
             recovering: (0..disks).map(DiskId).collect(),
             heard: BTreeMap::new(),
             jobs: BTreeMap::new(),
-            tails: BTreeSet::new(),
+            tails: BTreeMap::new(),
             asking: Asking::default(),
             next_keep: Duration::ZERO,
             counters: Counters::default(),
@@ -138,9 +140,17 @@ impl Machine {
         self.ask_for_receipts(now);
     }
 
-    /// A new roster. Who is no longer in it is refused from now on.
+    /// A new roster. Who is no longer in it is refused from now on, and nobody goes on following what it may not see.
     pub fn on_roster(&mut self, roster: Arc<Roster>) {
         self.roster = roster;
+        let roster = &self.roster;
+        let may = |peer: NodeId, ask: &Ask| roster.by_id(peer).is_some_and(|peer| peer.may_ask(ask).is_ok());
+        let ended: Vec<ExchangeId> =
+            self.tails.iter().filter(|(_, (peer, ask))| !may(*peer, ask)).map(|(exchange, _)| *exchange).collect();
+        for exchange in ended {
+            self.tails.remove(&exchange);
+            self.actions.push_back(Action::Unsubscribe { exchange });
+        }
     }
 
     /// A job's last part was sent, or its asker went away. With the filters it made on the way.
@@ -158,7 +168,7 @@ impl Machine {
 
     /// The other end of an exchange is gone. A job of it must be stopped by whoever runs it.
     pub fn on_gone(&mut self, exchange: ExchangeId) {
-        if self.tails.remove(&exchange) {
+        if self.tails.remove(&exchange).is_some() {
             self.actions.push_back(Action::Unsubscribe { exchange });
         }
     }

@@ -197,6 +197,12 @@ impl Parts {
         })
     }
 
+    /// None of them ends before it is told to: one that did has left live tails silent, or a disk without a hand.
+    fn check_threads(&self) -> Result<(), RunError> {
+        let ended = self.threads.iter().find(|(_, thread)| thread.is_finished());
+        ended.map_or(Ok(()), |(name, _)| Err(RunError::Panicked((*name).to_owned())))
+    }
+
     /// Lets go of everything the threads listen to, and waits for them.
     async fn join(self) -> Result<(), RunError> {
         let Self { writers, follower, ledger, threads, mut tasks, from_disks, from_parts, .. } = self;
@@ -266,6 +272,7 @@ impl Worker<'_> {
                 () = tokio::time::sleep(wake) => self.machine.on_timeout(self.clock.now()),
             }
             self.perform()?;
+            self.parts.check_threads()?;
             if drained.is_some_and(|until| self.machine.unsynced() == 0 || self.clock.mono() >= until) {
                 return Ok(());
             }
@@ -386,10 +393,10 @@ impl Worker<'_> {
         let (reader, events, clock) =
             (Reader::new(Arc::clone(&self.parts.folders)), self.parts.events.clone(), self.parts.clock);
         self.parts.tasks.spawn_blocking(move || {
+            let mut place = JobPlace { exchange, filters: Vec::new(), events };
             let job = run_job(job, reader, &out, clock);
             drop(out);
-            // Fails when the loop has ended.
-            let _ = events.blocking_send(Event::JobDone { exchange, filters: job.filters() });
+            place.filters = job.filters();
         });
     }
 
@@ -408,6 +415,21 @@ impl Worker<'_> {
                 }
             }
         });
+    }
+}
+
+/// One of the few places for jobs. It is free again when this goes, also when the job ended by a mistake of its own.
+struct JobPlace {
+    exchange: ExchangeId,
+    filters: Vec<(PacketId, Filter)>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Drop for JobPlace {
+    fn drop(&mut self) {
+        let done = Event::JobDone { exchange: self.exchange, filters: std::mem::take(&mut self.filters) };
+        // Fails when the loop has ended.
+        let _ = self.events.blocking_send(done);
     }
 }
 

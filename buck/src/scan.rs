@@ -34,8 +34,8 @@ const PART_BYTES: usize = 256 << 10;
 /// Counts of packets in one part.
 const PART_COUNTS: usize = 64;
 
-/// Packets done between two words on progress.
-const PROGRESS_EVERY: u64 = 16;
+/// Packets done between two words on progress; tests want to hear each.
+const PROGRESS_EVERY: u64 = if cfg!(test) { 1 } else { 16 };
 
 /// Filters made on the way and handed back, so that a first search over a restarted buck is not paid for again.
 const FILTERS_MAX: usize = 4096;
@@ -126,10 +126,10 @@ impl Scan {
             }
             self.release();
             if let Some(packet) = self.next_packet() {
-                self.flush_rows();
-                self.tell_progress();
                 let place = packet.place.clone();
                 self.reading = Some(packet);
+                self.flush_rows();
+                self.tell_progress();
                 match self.out.is_empty() {
                     true => return Step::Read(place),
                     false => self.put_back(),
@@ -290,7 +290,7 @@ impl Scan {
             return;
         }
         self.row_bytes = 0;
-        if let Some(new) = self.sources.take_new() {
+        while let Some(new) = self.sources.take_new() {
             self.out.push_back(Part::Sources(new));
         }
         self.out.push_back(Part::Rows(std::mem::take(&mut self.rows)));

@@ -33,6 +33,9 @@ const QUEUE_BYTES_MAX: usize = 4 << 20;
 const PART_ROWS: usize = 500;
 const PART_BYTES: usize = 256 << 10;
 
+/// Names of sources one subscriber is told; lines of more sources than that are dropped.
+const SOURCE_BYTES_MAX: usize = 4 << 20;
+
 /// What a row takes beside its line.
 const ROW_BYTES: usize = 64;
 
@@ -164,7 +167,8 @@ impl Tail {
 
     fn add(&mut self, event: &Event<'_>, fresh: bool) {
         let bytes = event.line.len() + ROW_BYTES;
-        if !fresh || self.rows >= QUEUE_ROWS_MAX || self.bytes + bytes > QUEUE_BYTES_MAX {
+        let many = self.sources.bytes() > SOURCE_BYTES_MAX && !self.sources.knows(event.source);
+        if !fresh || many || self.rows >= QUEUE_ROWS_MAX || self.bytes + bytes > QUEUE_BYTES_MAX {
             return self.drop_many(1);
         }
         self.rows += 1;

@@ -9,10 +9,11 @@ use crate::place::{DiskId, Ticket};
 use crate::reader::Folders;
 use bytes::Bytes;
 use proto::bucket::BucketHead;
-use proto::io::dir::{Appended, DirError, Folder};
+use proto::io::dir::{Appended, DirError, Folder, sync_folder};
 use proto::time::BucketWidth;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
@@ -171,15 +172,25 @@ impl Writer {
     }
 
     fn sync_all(&mut self) -> Result<(), DirError> {
-        for key in std::mem::take(&mut self.found) {
-            self.file(&key)?.file.sync()?;
-            self.close_some();
-        }
+        self.sync_found()?;
         for open in self.open.values_mut().filter(|open| open.synced < open.file.length()) {
             open.file.sync()?;
             open.synced = open.file.length();
         }
         Ok(())
+    }
+
+    /// What an earlier run left: it may have been ended between making a file or folder and syncing its name.
+    fn sync_found(&mut self) -> Result<(), DirError> {
+        let mut folders = BTreeSet::new();
+        for key in std::mem::take(&mut self.found) {
+            let open = self.file(&key)?;
+            open.file.sync()?;
+            folders.extend(open.file.path().ancestors().skip(1).map(Path::to_owned));
+            self.close_some();
+        }
+        let Some(folder) = self.folder() else { return Ok(()) };
+        folders.iter().filter(|above| above.starts_with(folder.root())).try_for_each(|above| sync_folder(above))
     }
 
     /// Only files without anything unsynced are closed.

@@ -48,7 +48,7 @@ impl Machine {
             Ask::Catalog(_) => return Err(Refusal::Nonsense("a buck has no shelf".to_owned())),
             Ask::Beat { filed } => self.beat(now, peer.id, filed),
             Ask::Known { after } => Answer::Known(self.known(peer.id, after)),
-            Ask::Receipts { buckets } => Answer::Receipts(self.receipts_for(&buckets)),
+            Ask::Receipts { buckets } => Answer::Receipts(self.receipts_for(peer.id, &buckets)),
             Ask::Holdings { after } => {
                 let (holdings, more) = self.index.holdings(after.as_ref());
                 Answer::Holdings { holdings, more }
@@ -59,7 +59,7 @@ impl Machine {
             Ask::Status => Answer::Status(self.status(now)),
             Ask::Fetch { packets } => return self.fetch(exchange, peer.id, &packets).map(|()| None),
             Ask::Search(ask) => return self.search(exchange, peer.id, &ask).map(|()| None),
-            Ask::Live(ask) => return self.live(exchange, ask).map(|()| None),
+            Ask::Live(ask) => return self.live(exchange, peer.id, ask).map(|()| None),
             Ask::Context(ask) => return self.context(exchange, peer.id, &ask).map(|()| None),
         };
         Ok(Some(answer))
@@ -81,15 +81,20 @@ impl Machine {
         self.index.tailer(tailer).map(|tailer| tailer.page(after)).unwrap_or_default()
     }
 
-    /// What is not known here is asked for, so that the next time it is.
-    fn receipts_for(&mut self, buckets: &[(Environment, BucketId)]) -> Vec<Receipt> {
+    /// Of its own packets: those of all tailers would not fit a frame. What is not known here is asked for, so that
+    /// the next time it is.
+    fn receipts_for(&mut self, tailer: NodeId, buckets: &[(Environment, BucketId)]) -> Vec<Receipt> {
         let mut receipts = Vec::new();
         for (environment, bucket) in buckets.iter().take(RECEIPTS_MAX) {
             let known = self.index.receipts_of(environment, *bucket);
             if known.is_empty() {
                 self.asking.want((environment.clone(), *bucket));
             }
-            receipts.extend(known);
+            let own = |mut receipt: Receipt| {
+                receipt.ranges.retain(|range| range.tailer == tailer);
+                receipt
+            };
+            receipts.extend(known.into_iter().map(own));
             if receipts.len() >= RECEIPTS_MAX {
                 break;
             }
@@ -138,13 +143,14 @@ impl Machine {
         Ok(())
     }
 
-    fn live(&mut self, exchange: ExchangeId, ask: LiveAsk) -> Result<(), Refusal> {
+    fn live(&mut self, exchange: ExchangeId, peer: NodeId, ask: LiveAsk) -> Result<(), Refusal> {
         let query = read_query(&ask.query)?;
         if self.tails.len() >= TAILS_MAX {
             return Err(Refusal::Busy);
         }
-        self.tails.insert(exchange);
-        self.actions.push_back(Action::Subscribe { exchange, query, environments: ask.environments });
+        let environments = ask.environments.clone();
+        self.tails.insert(exchange, (peer, Ask::Live(ask)));
+        self.actions.push_back(Action::Subscribe { exchange, query, environments });
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl Machine {
 
     fn set_durable(&mut self, coming: &Coming) {
         match &coming.content {
-            Content::Packet(head) => self.index.set_durable(&head.id),
+            Content::Packet(head) => self.index.set_durable(head),
             Content::Closing(closed) => {
                 let key = (closed.environment.clone(), closed.bucket);
                 self.index.set_closing_durable(closed.tailer, &key, coming.crc);
@@ -86,7 +86,7 @@ impl Machine {
         self.disks.on_failed(disk, why);
         for coming in self.pending.take_of_disk(disk) {
             match &coming.content {
-                Content::Packet(head) => self.index.remove_packet(&head.id),
+                Content::Packet(head) => self.index.remove_packet(now.wall, &head.id),
                 Content::Closing(closed) => {
                     let key = (closed.environment.clone(), closed.bucket);
                     self.index.remove_closing(closed.tailer, &key, coming.crc);

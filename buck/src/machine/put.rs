@@ -58,11 +58,11 @@ impl Machine {
     fn take(&mut self, now: Now, exchange: ExchangeId, peer: NodeId, bytes: Bytes) -> Result<(), PutOutcome> {
         let content = read(&bytes).map_err(PutOutcome::Refused)?;
         self.check_author(peer, &content)?;
-        self.check_bucket(&content)?;
+        self.check_bucket(now, &content)?;
         self.hear(now, &content);
         let crc = crc_of(&bytes);
         let name = content.name(crc);
-        if self.is_repeat(exchange, &name, crc)? {
+        if self.is_repeat(now, exchange, &name, crc)? {
             return Ok(());
         }
         self.check_room(&content, bytes.len())?;
@@ -111,8 +111,11 @@ impl Machine {
     }
 
     /// Another width would number the bucket quite differently.
-    fn check_bucket(&self, content: &Content) -> Result<(), PutOutcome> {
-        let Content::Packet(head) = content else { return Ok(()) };
+    fn check_bucket(&self, now: Now, content: &Content) -> Result<(), PutOutcome> {
+        let head = match content {
+            Content::Packet(head) => head,
+            Content::Closing(closed) => return self.check_closed(now, closed),
+        };
         if head.filed.is_empty() {
             return Ok(());
         }
@@ -122,6 +125,16 @@ impl Machine {
         let seconds = width.seconds();
         let why = || format!("bucket {} is not when it was filed; buckets last {seconds} s here", head.id.bucket);
         if near { Ok(()) } else { Err(PutOutcome::NotAllowed(why())) }
+    }
+
+    /// Nobody can have closed what has not begun: with that, buckets would pass for empty that are not.
+    fn check_closed(&self, now: Now, closed: &Closed) -> Result<(), PutOutcome> {
+        let (bucket, start) = (closed.bucket, self.rules.width.start_of(closed.bucket));
+        if start <= now.wall.after(FILED_AWAY_MAX) {
+            return Ok(());
+        }
+        let seconds = self.rules.width.seconds();
+        Err(PutOutcome::NotAllowed(format!("bucket {bucket} has not begun; buckets last {seconds} s here")))
     }
 
     fn hear(&mut self, now: Now, content: &Content) {
@@ -134,7 +147,7 @@ impl Machine {
     }
 
     /// Known already: durable, then that is the answer; on its way, then this one waits too.
-    fn is_repeat(&mut self, exchange: ExchangeId, name: &RecordName, crc: u32) -> Result<bool, PutOutcome> {
+    fn is_repeat(&mut self, now: Now, exchange: ExchangeId, name: &RecordName, crc: u32) -> Result<bool, PutOutcome> {
         if let Some(coming) = self.pending.find(name) {
             if coming.crc != crc {
                 return Err(another_of_this_name());
@@ -146,7 +159,7 @@ impl Machine {
         let durable = match name {
             RecordName::Packet(id) => match self.index.packet(id) {
                 Some(entry) if entry.crc != crc => return Err(another_of_this_name()),
-                entry => entry.map(|entry| entry.durable),
+                entry => entry.map(|entry| (entry.disk(), entry.durable)),
             },
             RecordName::Closing { tailer, environment, bucket, crc } => {
                 self.index.closing(*tailer, &(environment.clone(), *bucket), *crc)
@@ -154,9 +167,23 @@ impl Machine {
         };
         match durable {
             None => Ok(false),
-            Some(true) => Err(PutOutcome::Kept),
+            Some((_, true)) => Err(PutOutcome::Kept),
             // Found at the start and not synced since; the sync is on its way.
-            Some(false) => Err(PutOutcome::Busy),
+            Some((disk, false)) if self.disks.is_writable(disk) => Err(PutOutcome::Busy),
+            Some((_, false)) => {
+                self.forget(now, name);
+                Ok(false)
+            }
+        }
+    }
+
+    /// What was found on a disk that then failed: it may be gone with the next power cut, so it is taken anew.
+    fn forget(&mut self, now: Now, name: &RecordName) {
+        match name {
+            RecordName::Packet(id) => self.index.remove_packet(now.wall, id),
+            RecordName::Closing { tailer, environment, bucket, crc } => {
+                self.index.remove_closing(*tailer, &(environment.clone(), *bucket), *crc);
+            }
         }
     }
 
@@ -199,6 +226,10 @@ impl Machine {
         self.disks.on_recovered(now.mono, disk, bytes.len() as u64);
         let durable = self.rules.ack == Ack::Written;
         self.index_record(now, disk, at, &content, bytes, crc, durable);
+        if let Content::Packet(head) = &content {
+            // The sync comes before any tailer can ask.
+            self.index.learn(head);
+        }
     }
 
     /// Bytes that belong to no record, found on a disk at the start: torn tails, mostly.

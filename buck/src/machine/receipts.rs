@@ -3,7 +3,7 @@
 
 use super::Machine;
 use crate::action::Action;
-use crate::index::BucketKey;
+use crate::index::{BucketKey, Held};
 use proto::message::Receipt;
 use proto::time::{Now, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,9 @@ const BUCKETS_MAX: usize = 512;
 /// Questions in one go; what is left over comes in the next.
 const QUESTIONS_MAX: usize = 16;
 
+/// Buckets in one go that have receipts, of a shelf that keeps too few copies: it may keep more some day.
+const UNSAFE_AT_ONCE: usize = 64;
+
 /// Buckets tailers asked about that this buck knows nothing of.
 const WANTED_MAX: usize = 4096;
 
@@ -32,6 +35,8 @@ pub struct Asking {
     next_soon: Duration,
     /// Where the last round over everything ended.
     round: Option<BucketKey>,
+    /// The same over those with receipts that are not good enough to delete by.
+    unsafe_round: Option<BucketKey>,
     wanted: BTreeSet<BucketKey>,
 }
 
@@ -82,13 +87,12 @@ impl Machine {
     }
 
     fn ask_for_all(&mut self, now: Timestamp) {
-        let mut waiting: Vec<BucketKey> = self.waiting_buckets(now).collect();
-        let after = |key: &BucketKey| self.asking.round.as_ref().is_none_or(|round| key > round);
-        let middle = waiting.iter().position(after).unwrap_or(0);
-        waiting.rotate_left(middle);
-        waiting.truncate(BUCKETS_MAX * QUESTIONS_MAX);
-        self.asking.round = waiting.last().cloned();
+        let waiting = self.waiting_buckets(now).collect();
+        let waiting = next_round(waiting, &mut self.asking.round, BUCKETS_MAX * QUESTIONS_MAX);
+        let not_safe = self.unsafe_buckets().collect();
+        let not_safe = next_round(not_safe, &mut self.asking.unsafe_round, UNSAFE_AT_ONCE);
         self.ask(&waiting);
+        self.ask(&not_safe);
     }
 
     fn ask_for_new(&mut self, now: Timestamp) {
@@ -99,7 +103,15 @@ impl Machine {
         self.ask(&buckets);
     }
 
-    /// Ended, and with packets that have no receipt, or none good enough to delete by.
+    /// With a receipt for every packet, and none good enough to delete by.
+    fn unsafe_buckets(&self) -> impl Iterator<Item = BucketKey> {
+        let covered = |held: &Held| held.unreceipted() == 0 && !held.is_without_packets();
+        let is_safe = |key: &BucketKey| self.index.received(key).is_some_and(|received| received.safe_since.is_some());
+        let waiting = self.index.buckets().filter(move |(key, held)| covered(held) && !is_safe(key));
+        waiting.map(|(key, _)| key.clone())
+    }
+
+    /// Ended, and with packets that have no receipt.
     fn waiting_buckets(&self, now: Timestamp) -> impl Iterator<Item = BucketKey> {
         let width = self.rules.width;
         let ended = move |key: &BucketKey| width.end_of(key.1) <= now;
@@ -112,4 +124,13 @@ impl Machine {
             self.actions.push_back(Action::AskReceipts { buckets: buckets.to_vec() });
         }
     }
+}
+
+/// So many buckets, those after where the last round ended first.
+fn next_round(mut buckets: Vec<BucketKey>, round: &mut Option<BucketKey>, most: usize) -> Vec<BucketKey> {
+    let middle = buckets.iter().position(|key| round.as_ref().is_none_or(|round| key > round)).unwrap_or(0);
+    buckets.rotate_left(middle);
+    buckets.truncate(most);
+    *round = buckets.last().cloned();
+    buckets
 }

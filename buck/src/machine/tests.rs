@@ -1,5 +1,7 @@
 //! What an ack means, who is refused, what full and failed disks do, what receipts delete.
 
+mod believed;
+
 use super::testing::*;
 use crate::action::Action;
 use crate::config::{Ack, Rules};
@@ -307,7 +309,7 @@ fn receipts_are_asked_for_soon_after_a_bucket_and_then_each_minute() {
     assert!(asked(&mut buck) >= 4);
     buck.pass(MINUTE * 10);
     assert!((10..25).contains(&asked(&mut buck)));
-    buck.machine.on_receipts(buck.now, vec![receipt(1, 0, 1)]);
+    buck.machine.on_receipts(buck.now, vec![receipt(1, 0, 2)]);
     buck.pass(MINUTE * 10);
     assert_eq!(asked(&mut buck), 0);
 }

@@ -245,6 +245,11 @@ fn make_folder(path: &Path) -> Result<(), DirError> {
     sync_folder_of(path).map_err(wrong(path, "sync the folder above"))
 }
 
+/// Makes the names in a folder as safe as what they name.
+pub fn sync_folder(path: &Path) -> Result<(), DirError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(wrong(path, "sync the folder"))
+}
+
 /// Makes a file's name as safe as its bytes.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
