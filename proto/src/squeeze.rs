@@ -74,9 +74,11 @@ pub fn squeeze(bytes: &[u8], level: i32) -> Vec<u8> {
     Squeezer::new(level).squeeze(bytes)
 }
 
-/// Decodes again and again with one context.
+/// Decodes again and again with one context, which is made when the first frame comes: it takes as long to make as
+/// a small frame to decode, and many a stretcher is never used.
+#[derive(Default)]
 pub struct Stretcher<'a> {
-    inner: bulk::Decompressor<'a>,
+    inner: Option<bulk::Decompressor<'a>>,
 }
 
 impl fmt::Debug for Stretcher<'_> {
@@ -104,16 +106,10 @@ impl Dictionary {
     }
 }
 
-impl Default for Stretcher<'_> {
-    fn default() -> Self {
-        Self { inner: limited(bulk::Decompressor::new().expect("memory for a context")) }
-    }
-}
-
 impl Stretcher<'static> {
     pub fn with_dictionary(dictionary: &[u8]) -> Result<Self, SqueezeError> {
         let inner = bulk::Decompressor::with_dictionary(dictionary).map_err(|_| SqueezeError::Dictionary)?;
-        Ok(Self { inner: limited(inner) })
+        Ok(Self { inner: Some(limited(inner)) })
     }
 }
 
@@ -125,7 +121,11 @@ fn limited(mut inner: bulk::Decompressor<'_>) -> bulk::Decompressor<'_> {
 impl<'a> Stretcher<'a> {
     /// The next frames were squeezed with this dictionary.
     pub fn learn(&mut self, dictionary: &'a Dictionary) -> Result<(), SqueezeError> {
-        self.inner.set_prepared_dictionary(&dictionary.inner).map_err(|_| SqueezeError::Dictionary)
+        self.context().set_prepared_dictionary(&dictionary.inner).map_err(|_| SqueezeError::Dictionary)
+    }
+
+    fn context(&mut self) -> &mut bulk::Decompressor<'a> {
+        self.inner.get_or_insert_with(|| limited(bulk::Decompressor::new().expect("memory for a context")))
     }
 }
 
@@ -156,7 +156,7 @@ impl Stretcher<'_> {
             _ => return Err(SqueezeError::Damaged),
         }
         out.reserve(length);
-        let written = self.inner.decompress_to_buffer(frame, out).map_err(|_| SqueezeError::Damaged)?;
+        let written = self.context().decompress_to_buffer(frame, out).map_err(|_| SqueezeError::Damaged)?;
         if written == length { Ok(()) } else { Err(SqueezeError::Damaged) }
     }
 }

@@ -25,6 +25,7 @@
 
 use super::BlockError;
 use super::bits::BitWriter;
+use super::keys::{KeySet, Ranks};
 use super::postings::{PageSet, put_list, take_list};
 use proto::field::{BadField, Fields, put_count, put_u32, put_varint};
 use proto::grams::{GRAM_KEYS, Gram, GramFilter, Roller};
@@ -39,47 +40,13 @@ const FILTER_BYTES_MAX: usize = 64 << 10;
 /// Leaves of one block; a block of the largest size has under 4,000.
 const LEAVES_MAX: usize = 1 << 17;
 
-const WORDS: usize = (GRAM_KEYS / 64) as usize;
-
-/// A set of grams: a bit for each, and a bit for each 64 of them so that it is quickly read and emptied.
-struct KeySet {
-    words: Vec<u64>,
-    summary: Vec<u64>,
-}
-
-impl KeySet {
-    fn new() -> Self {
-        Self { words: vec![0; WORDS], summary: vec![0; WORDS / 64] }
-    }
-
-    #[inline]
-    fn insert(&mut self, gram: Gram) {
-        let place = (gram.0 >> 6) as usize;
-        let bit = 1 << (gram.0 & 63);
-        if self.words[place] & bit == 0 {
-            self.words[place] |= bit;
-            self.summary[place / 64] |= 1 << (place % 64);
-        }
-    }
-
-    /// Empties the set, naming its words in order.
-    fn drain(&mut self, mut visit: impl FnMut(usize, u64)) {
-        for (upper, summary) in self.summary.iter_mut().enumerate() {
-            while *summary != 0 {
-                let place = upper * 64 + summary.trailing_zeros() as usize;
-                visit(place, std::mem::take(&mut self.words[place]));
-                *summary &= *summary - 1;
-            }
-        }
-    }
-}
-
 /// Gathers the grams of a block, page after page.
+#[derive(Default)]
 pub struct IndexBuilder {
     page: KeySet,
     roller: Roller,
     /// Every gram of the block.
-    all: Vec<u64>,
+    all: KeySet,
     /// Each page's grams as deltas, and where each page's end.
     lists: Vec<u8>,
     ends: Vec<usize>,
@@ -88,18 +55,6 @@ pub struct IndexBuilder {
 impl std::fmt::Debug for IndexBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "IndexBuilder({} pages)", self.ends.len())
-    }
-}
-
-impl Default for IndexBuilder {
-    fn default() -> Self {
-        Self {
-            page: KeySet::new(),
-            roller: Roller::default(),
-            all: vec![0; WORDS],
-            lists: Vec::new(),
-            ends: Vec::new(),
-        }
     }
 }
 
@@ -138,7 +93,7 @@ impl IndexBuilder {
         let (all, lists) = (&mut self.all, &mut self.lists);
         let mut before = 0;
         self.page.drain(|place, mut word| {
-            all[place] |= word;
+            all.add(place, word);
             while word != 0 {
                 let key = place as u64 * 64 + u64::from(word.trailing_zeros());
                 put_varint(lists, key - before);
@@ -151,7 +106,7 @@ impl IndexBuilder {
 
     #[must_use]
     pub fn finish(self) -> Index {
-        let ranks = Ranks::new(&self.all);
+        let ranks = Ranks::of_set(&self.all);
         let filter = filter_of(&self.all, ranks.keys);
         let pages = u32::try_from(self.ends.len()).expect("pages are capped");
         let (starts, postings) = self.postings(&ranks);
@@ -160,16 +115,16 @@ impl IndexBuilder {
     }
 
     /// Every key's pages one after another, and where each key's begin.
-    fn postings(&self, ranks: &Ranks) -> (Vec<u32>, Vec<u16>) {
+    fn postings(&self, ranks: &Ranks<'_>) -> (Vec<u32>, Vec<u16>) {
         let mut starts = vec![0u32; ranks.keys + 1];
-        self.each(|_, key| starts[ranks.of(&self.all, key) + 1] += 1);
+        self.each(|_, key| starts[ranks.of(key) + 1] += 1);
         for rank in 1..starts.len() {
             starts[rank] += starts[rank - 1];
         }
         let mut next = starts.clone();
         let mut postings = vec![0u16; starts[ranks.keys] as usize];
         self.each(|page, key| {
-            let place = &mut next[ranks.of(&self.all, key)];
+            let place = &mut next[ranks.of(key)];
             postings[*place as usize] = page;
             *place += 1;
         });
@@ -190,52 +145,18 @@ impl IndexBuilder {
     }
 }
 
-/// How many keys come before a key.
-struct Ranks {
-    before_word: Vec<u32>,
-    keys: usize,
-}
-
-impl Ranks {
-    fn new(all: &[u64]) -> Self {
-        let mut keys = 0;
-        let before_word = all
-            .iter()
-            .map(|word| {
-                let before = keys;
-                keys += word.count_ones();
-                before
-            })
-            .collect();
-        Self { before_word, keys: keys as usize }
-    }
-
-    fn of(&self, all: &[u64], key: u64) -> usize {
-        let place = (key / 64) as usize;
-        let below = all[place] & ((1 << (key % 64)) - 1);
-        (self.before_word[place] + below.count_ones()) as usize
-    }
-}
-
-fn keys_of(all: &[u64]) -> impl Iterator<Item = u32> + '_ {
-    all.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(|(place, &word)| {
-        let base = u32::try_from(place * 64).expect("keys have 25 bits");
-        (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| base + bit)
-    })
-}
-
-fn filter_of(all: &[u64], keys: usize) -> GramFilter {
+fn filter_of(all: &KeySet, keys: usize) -> GramFilter {
     let mut filter = GramFilter::for_grams(keys, FILTER_BYTES_MAX);
-    for key in keys_of(all) {
+    for key in all.keys() {
         filter.insert(Gram(key));
     }
     filter
 }
 
-fn write_leaves(all: &[u64], starts: &[u32], postings: &[u16], pages: u32) -> (Vec<u8>, Vec<u8>) {
+fn write_leaves(all: &KeySet, starts: &[u32], postings: &[u16], pages: u32) -> (Vec<u8>, Vec<u8>) {
     let mut leaves = Leaves::default();
     let mut list = Vec::new();
-    for (rank, key) in keys_of(all).enumerate() {
+    for (rank, key) in all.keys().enumerate() {
         list.clear();
         list.extend(postings[starts[rank] as usize..starts[rank + 1] as usize].iter().map(|&page| u32::from(page)));
         leaves.key(key, &list, pages);

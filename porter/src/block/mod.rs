@@ -43,6 +43,7 @@ pub mod directory;
 pub mod events;
 pub mod footer;
 pub mod index;
+mod keys;
 pub mod limits;
 pub mod name;
 pub mod numbers;
