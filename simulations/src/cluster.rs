@@ -201,7 +201,7 @@ impl Cluster {
         let world = &mut self.world;
         world.note(to.node, "is answered");
         if let Some(host) = self.hosts.iter_mut().find(|host| host.id == to.node) {
-            host.on_answer(world, to, number, from, answers);
+            host.on_answer(world, to, number, answers);
         } else if let Some(buck) = self.bucks.iter_mut().find(|buck| buck.id == to.node) {
             buck.on_answer(world, to, number, answers);
         } else if let Some(porter) = self.porters.iter_mut().find(|porter| porter.id == to.node) {

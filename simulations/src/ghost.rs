@@ -3,7 +3,7 @@
 use proto::closed::{Closed, RunCount};
 use proto::ids::{NodeId, PacketId, StreamId};
 use proto::packet::Packet;
-use proto::record::{Kind, Record};
+use proto::record::Record;
 use proto::seal::SIGNATURE_BYTES;
 use proto::time::BucketId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,18 +104,8 @@ impl Ghost {
     }
 }
 
-/// A record's mark, and its packet's name if it is one.
+/// A record's mark.
 #[must_use]
 pub fn mark_of(bytes: &[u8]) -> Option<Mark> {
     Record::parse(bytes).ok().map(|record| *record.signature)
-}
-
-/// Which bucket a record belongs to.
-#[must_use]
-pub fn bucket_of(bytes: &[u8]) -> Option<(NodeId, BucketId)> {
-    let record = Record::parse(bytes).ok()?;
-    match record.kind {
-        Kind::Packet => Packet::parse(bytes).ok().map(|packet| (packet.head.id.tailer, packet.head.id.bucket)),
-        Kind::Closed => Closed::parse(bytes).ok().map(|(closed, _)| (closed.tailer, closed.bucket)),
-    }
 }

@@ -35,7 +35,9 @@ impl Needle {
     /// As `grep -F -i` would have it.
     #[must_use]
     pub fn is_in(&self, line: &[u8]) -> bool {
-        line.windows(self.bytes.len().max(1)).any(|window| window.eq_ignore_ascii_case(&self.bytes))
+        let first = self.bytes.first().map(u8::to_ascii_lowercase);
+        let begins = |window: &&[u8]| window.first().map(u8::to_ascii_lowercase) == first;
+        line.windows(self.bytes.len().max(1)).filter(begins).any(|window| window.eq_ignore_ascii_case(&self.bytes))
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Timeline<T> {
 struct Planned<T> {
     at: Duration,
     number: u64,
-    what: T,
+    /// Large things are planned far ahead, and the heap moves what it holds.
+    what: Box<T>,
 }
 
 impl<T> PartialEq for Planned<T> {
@@ -59,7 +60,7 @@ impl<T> Timeline<T> {
     /// Something that happens then, or at once when that is past.
     pub fn plan_at(&mut self, at: Duration, what: T) {
         self.count += 1;
-        self.planned.push(Reverse(Planned { at: at.max(self.now), number: self.count, what }));
+        self.planned.push(Reverse(Planned { at: at.max(self.now), number: self.count, what: Box::new(what) }));
     }
 
     /// The next thing to happen, unless that is after `until`; time moves to it, or to `until`.
@@ -73,7 +74,7 @@ impl<T> Timeline<T> {
         }
         let Reverse(next) = self.planned.pop()?;
         self.now = next.at;
-        Some(next.what)
+        Some(*next.what)
     }
 
     /// How many things have been planned so far; counts steps of a run.

@@ -19,7 +19,7 @@ pub const COUNT: &str = "S20 a count is that of the rows";
 
 pub fn check(world: &mut World, truth: &Truth, archived: &[Archived], found: &[Found]) {
     for answer in found {
-        let rows: Vec<Archived> = answer.rows.iter().map(archived_of).collect();
+        let rows: Vec<Archived> = answer.rows.iter().map(Archived::of).collect();
         check_rows(world, truth, answer, &rows);
         let distinct: BTreeSet<&Archived> = rows.iter().collect();
         let query = answer.needle.query();
@@ -35,15 +35,6 @@ pub fn check(world: &mut World, truth: &Truth, archived: &[Archived], found: &[F
         if answer.last {
             check_last(world, archived, answer, &distinct);
         }
-    }
-}
-
-fn archived_of(event: &OwnedEvent) -> Archived {
-    Archived {
-        tailer: event.source.tailer,
-        stream: event.source.stream,
-        offset: event.offset,
-        line: event.line.clone(),
     }
 }
 

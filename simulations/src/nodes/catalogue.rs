@@ -2,7 +2,6 @@
 //! other porters wrote since.
 
 use crate::nodes::shelf::Objects;
-use porter::block::{Opened, cover};
 use porter::build::{names_in, ranges_of};
 use porter::dedup::{Cover, Earlier, merge};
 use porter::machine::StreamRange;
@@ -10,12 +9,13 @@ use porter::manifest::{Block, Manifest};
 use porter::names::{BlockAt, ShardAt};
 use porter::places::{Double, Pair, Places, in_both};
 use porter::standing::Standing;
-use proto::event::Flags;
+use proto::event::{Flags, OwnedEvent};
 use proto::ids::{Environment, EventId, NodeId, StreamId};
 use proto::limits::TAIL_MARK_BYTES;
 use proto::message::{Known, KnownStream, SearchAsk};
 use proto::packet::TailMark;
 use proto::time::BucketId;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -117,17 +117,19 @@ impl Catalogue {
 
     /// What stands of a tailer's streams, all on one page.
     pub fn known(&self, objects: &mut Objects, tailer: NodeId) -> Known {
-        let mut streams: BTreeMap<StreamId, KnownOf> = BTreeMap::new();
         let mut closed = BTreeMap::new();
+        let mut blocks = Vec::new();
         for manifest in self.standing.iter() {
             if manifest.census.closings.contains_key(&tailer) {
                 let newest = closed.entry(manifest.at.environment.clone()).or_insert(BucketId(0));
                 *newest = manifest.at.bucket.max(*newest);
             }
-            for block in &manifest.blocks {
-                let Ok((opened, bytes)) = objects.open(&manifest.at.block(block.name).path()) else { continue };
-                take_in(&mut streams, tailer, &opened, &bytes);
-            }
+            let paths = manifest.blocks.iter().map(|block| manifest.at.block(block.name).path());
+            blocks.extend(paths.filter_map(|path| objects.events_of(&path).ok()));
+        }
+        let mut streams: BTreeMap<StreamId, KnownOf<'_>> = BTreeMap::new();
+        for event in blocks.iter().flat_map(|events| events.iter()).filter(|event| event.source.tailer == tailer) {
+            streams.entry(event.source.stream).or_default().take_in(event);
         }
         let streams = streams.into_iter().map(|(stream, known)| known.finish(stream)).collect();
         Known { streams, closed: closed.into_iter().collect(), more: false }
@@ -146,55 +148,47 @@ fn compare(objects: &mut Objects, pair: &Pair) -> Result<Vec<EventId>, String> {
 
 /// What is known of one stream.
 #[derive(Default)]
-struct KnownOf {
+struct KnownOf<'b> {
     generation: u32,
-    path: String,
+    path: &'b str,
     passed: tailer::ranges::Ranges,
-    /// The bytes that were put together again, by offset; two that disagree make a hole.
-    lines: BTreeMap<u64, Vec<Vec<u8>>>,
+    events: Vec<&'b OwnedEvent>,
 }
 
-fn take_in(streams: &mut BTreeMap<StreamId, KnownOf>, tailer: NodeId, opened: &Opened, bytes: &[u8]) {
-    for number in 0..opened.page_count() {
-        let Ok(page) = opened.read_page(bytes, number) else { continue };
-        for event in cover::events_in(opened, &page).filter(|event| event.source.tailer == tailer) {
-            let known = streams.entry(event.source.stream).or_default();
-            known.generation = event.source.generation;
-            known.path.clone_from(&event.source.path);
-            known.passed.add(event.offset, event.end());
-            let mut line = event.line.to_vec();
+impl<'b> KnownOf<'b> {
+    fn take_in(&mut self, event: &'b OwnedEvent) {
+        self.generation = event.source.generation;
+        self.path = &event.source.path;
+        self.passed.add(event.offset, event.borrow().end());
+        self.events.push(event);
+    }
+
+    fn finish(mut self, stream: StreamId) -> KnownStream {
+        let end = self.passed.end();
+        let wanted = usize::try_from(end).unwrap_or(TAIL_MARK_BYTES).min(TAIL_MARK_BYTES);
+        let tail = self.last_bytes(end, wanted);
+        let mark = tail.map_or_else(TailMark::default, |tail| TailMark::of(&tail));
+        let (generation, path) = (self.generation, self.path.to_owned());
+        KnownStream { stream, generation, path, extents: self.passed.iter().collect(), tail: mark }
+    }
+
+    /// So many bytes before `end`, put together from lines; two that disagree make a hole.
+    fn last_bytes(&mut self, end: u64, wanted: usize) -> Option<Vec<u8>> {
+        self.events.sort_by_key(|event| Reverse(event.offset));
+        let (mut tail, mut at) = (Vec::new(), end);
+        for same in self.events.chunk_by(|one, other| one.offset == other.offset) {
+            let [event] = same else { break };
+            let mut line = event.line.clone();
             if !event.flags.has(Flags::CONTINUES) && !event.flags.has(Flags::NEWLINE_ABSENT) {
                 line.push(b'\n');
             }
-            known.lines.entry(event.offset).or_default().push(line);
-        }
-    }
-}
-
-impl KnownOf {
-    fn finish(self, stream: StreamId) -> KnownStream {
-        let end = self.passed.end();
-        let wanted = usize::try_from(end).unwrap_or(TAIL_MARK_BYTES).min(TAIL_MARK_BYTES);
-        let mut tail: Vec<u8> = Vec::new();
-        let mut at = end;
-        for (offset, lines) in self.lines.iter().rev() {
-            match lines.as_slice() {
-                [line] if offset + line.len() as u64 == at && tail.len() < wanted => {
-                    tail = [line.as_slice(), tail.as_slice()].concat();
-                    at = *offset;
-                }
-                _ => break,
+            if event.offset + line.len() as u64 != at || tail.len() >= wanted {
+                break;
             }
+            at = event.offset;
+            tail = [line, tail].concat();
         }
-        let from = tail.len().saturating_sub(wanted);
-        let mark =
-            if tail.len() >= wanted { TailMark::of(tail.get(from..).unwrap_or_default()) } else { TailMark::default() };
-        KnownStream {
-            stream,
-            generation: self.generation,
-            path: self.path,
-            extents: self.passed.iter().collect(),
-            tail: mark,
-        }
+        let from = tail.len().checked_sub(wanted)?;
+        Some(tail.split_off(from))
     }
 }

@@ -1,10 +1,13 @@
 //! The shelf: an object store with put-if-absent, that may fail, also after it has done what was asked.
 
-use porter::block::{Opened, cover};
+use porter::block::Opened;
+use porter::block::events::Row;
 use porter::machine::PutOutcome;
 use porter::manifest::Manifest;
 use porter::names::{BucketAt, Object, ShardAt, parse_path};
+use proto::event::{OwnedEvent, Source};
 use proto::ids::{NodeId, StreamId};
+use proto::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +18,8 @@ pub struct Objects {
     manifests: BTreeMap<ShardAt, BTreeMap<u64, Arc<Manifest>>>,
     /// What was opened once stays open: objects never change.
     opened: BTreeMap<String, Arc<Opened>>,
+    /// What is in them, for those that read all of it.
+    events: BTreeMap<String, Arc<[OwnedEvent]>>,
     /// What a planted bug makes its porter believe, and nobody else.
     pretended: BTreeMap<String, Arc<[u8]>>,
 }
@@ -26,6 +31,14 @@ pub struct Archived {
     pub stream: StreamId,
     pub offset: u64,
     pub line: Vec<u8>,
+}
+
+impl Archived {
+    #[must_use]
+    pub fn of(event: &OwnedEvent) -> Self {
+        let (tailer, stream) = (event.source.tailer, event.source.stream);
+        Self { tailer, stream, offset: event.offset, line: event.line.clone() }
+    }
 }
 
 impl Objects {
@@ -60,6 +73,8 @@ impl Objects {
 
     pub fn delete(&mut self, path: &str) {
         self.objects.remove(path);
+        self.opened.remove(path);
+        self.events.remove(path);
     }
 
     /// The newest manifest of every shard below a prefix.
@@ -99,7 +114,7 @@ impl Objects {
             manifest.blocks.iter().map(|block| (manifest.version, manifest.at.block(block.name).path()))
         });
         let holds = |(version, path): (u64, String)| {
-            let holds = self.events_of(&path).ok()?.contains(event);
+            let holds = self.events_of(&path).ok()?.iter().any(|held| Archived::of(held) == *event);
             holds.then(|| format!("{path} at version {version}"))
         };
         blocks.filter_map(holds).collect()
@@ -110,24 +125,38 @@ impl Objects {
         let mut all = Vec::new();
         for manifest in self.newest("") {
             for block in &manifest.blocks {
-                all.extend(self.events_of(&manifest.at.block(block.name).path())?);
+                all.extend(self.events_of(&manifest.at.block(block.name).path())?.iter().map(Archived::of));
             }
         }
         Ok(all)
     }
 
-    fn events_of(&mut self, path: &str) -> Result<Vec<Archived>, String> {
+    /// Every event of a block, in its order; read once.
+    pub fn events_of(&mut self, path: &str) -> Result<Arc<[OwnedEvent]>, String> {
         let (opened, bytes) = self.open(path)?;
+        if let Some(events) = self.events.get(path) {
+            return Ok(Arc::clone(events));
+        }
         let mut all = Vec::new();
         for number in 0..opened.page_count() {
             let page = opened.read_page(&bytes[..], number).map_err(|why| why.to_string())?;
-            all.extend(cover::events_in(&opened, &page).map(|event| Archived {
-                tailer: event.source.tailer,
-                stream: event.source.stream,
-                offset: event.offset,
-                line: event.line.to_vec(),
-            }));
+            let of_source = |row: &Row| opened.sources.get(row.source as usize).cloned();
+            all.extend(page.events().filter_map(|(row, line)| Some(owned(of_source(row)?, row, line))));
         }
-        Ok(all)
+        let events: Arc<[OwnedEvent]> = Arc::from(all);
+        self.events.insert(path.to_owned(), Arc::clone(&events));
+        Ok(events)
+    }
+}
+
+fn owned(source: Arc<Source>, row: &Row, line: &[u8]) -> OwnedEvent {
+    OwnedEvent {
+        source,
+        offset: row.offset,
+        time: Timestamp(row.time),
+        level: row.level,
+        flags: row.flags,
+        file_length: row.file_length,
+        line: line.to_vec(),
     }
 }

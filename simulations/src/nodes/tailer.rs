@@ -6,7 +6,7 @@
 
 use crate::disk::Disk;
 use crate::faults::Bug;
-use crate::ghost::{bucket_of, mark_of};
+use crate::ghost::mark_of;
 use crate::hosts::{LogFile, LogFiles, Writer};
 use crate::nodes::{Fuse, fall, rise};
 use crate::world::{Process, What, World};
@@ -56,8 +56,8 @@ pub struct Host {
     lives: u64,
     open: BTreeMap<FileNumber, u64>,
     spool: Disk,
-    memory: Remembering,
-    flushed: Remembering,
+    memory: Arc<Remembering>,
+    flushed: Arc<Remembering>,
     flushed_at: Duration,
     same_boot: bool,
     asked: BTreeMap<u64, Asked>,
@@ -80,8 +80,8 @@ impl Host {
             lives: 0,
             open: BTreeMap::new(),
             spool: Disk::default(),
-            memory: Remembering::default(),
-            flushed: Remembering::default(),
+            memory: Arc::default(),
+            flushed: Arc::default(),
             flushed_at: Duration::ZERO,
             same_boot: true,
             asked: BTreeMap::new(),
@@ -186,8 +186,9 @@ impl Host {
             closed: self.memory.closed.values().cloned().collect(),
             skipped,
         };
-        (self.memory.clean, self.memory.there) = (false, true);
-        (self.same_boot, self.flushed) = (true, self.memory.clone());
+        let memory = Arc::make_mut(&mut self.memory);
+        (memory.clean, memory.there) = (false, true);
+        (self.same_boot, self.flushed) = (true, Arc::clone(&self.memory));
         machine.start(world.now(self.id), &recovered);
         self.machine = Some(machine);
         self.perform(world);
@@ -207,7 +208,7 @@ impl Host {
             self.files.close(inode);
         }
         if world.rng.random_bool(0.5) {
-            self.memory = self.flushed.clone();
+            self.memory = Arc::clone(&self.flushed);
         }
     }
 
@@ -218,7 +219,7 @@ impl Host {
         let now = world.timeline.now();
         world.ghost.host_power.entry(self.id).or_default().push(now);
         self.spool.crash(&mut world.rng);
-        self.memory = self.flushed.clone();
+        self.memory = Arc::clone(&self.flushed);
         self.same_boot = false;
         for path in PATHS {
             if world.rng.random_bool(0.3) {
@@ -234,7 +235,7 @@ impl Host {
 
     pub fn lose_memory(&mut self, world: &mut World) {
         world.ghost.struck("memory loss");
-        (self.memory, self.flushed) = (Remembering::default(), Remembering::default());
+        (self.memory, self.flushed) = (Arc::default(), Arc::default());
     }
 
     /// Everything written was read and is on enough bucks.
@@ -257,7 +258,7 @@ impl Host {
         }
     }
 
-    pub fn on_answer(&mut self, world: &mut World, to: Process, number: u64, from: NodeId, answers: Vec<Answer>) {
+    pub fn on_answer(&mut self, world: &mut World, to: Process, number: u64, answers: Vec<Answer>) {
         if to != self.process() || self.machine.is_none() {
             return;
         }
@@ -269,7 +270,6 @@ impl Host {
         {
             self.told_kept(world, asked, record);
         }
-        debug_assert!(from.0 > 0);
         if let Some(machine) = &mut self.machine {
             machine.on_answer(now, exchange, answer);
             self.perform(world);
@@ -318,7 +318,7 @@ impl Host {
         }
         if world.timeline.now() >= self.flushed_at + Duration::from_millis(500) {
             self.flushed_at = world.timeline.now();
-            self.flushed = self.memory.clone();
+            self.flushed = Arc::clone(&self.memory);
         }
         self.plan_wake(world);
     }
@@ -428,17 +428,16 @@ impl Host {
 
     /// The memory is written down first, as the program does.
     fn delete(&mut self, world: &mut World, place: &Place) {
-        self.flushed = self.memory.clone();
+        self.flushed = Arc::clone(&self.memory);
         let path = path_of(place);
         let file = self.spool.read(&path).unwrap_or_default();
         let marks: Vec<_> = Records::new(file).filter_map(|(_, _, bytes)| mark_of(bytes)).collect();
         crate::checks::prune::spool_deleted(world, self.id, &marks);
         self.spool.remove(&path);
-        self.memory.arrived.retain(|(known, _), _| known != place);
+        Arc::make_mut(&mut self.memory).arrived.retain(|(known, _), _| known != place);
     }
 
     fn put(&mut self, world: &mut World, exchange: Exchange, buck: NodeId, record: Arc<[u8]>) {
-        debug_assert!(bucket_of(&record).is_some_and(|(tailer, _)| tailer == self.id));
         let mut to = buck;
         if world.has_bug(Bug::ResendToSame) {
             to = *self.first.entry(mark_of(&record).unwrap_or([0; 64]).to_vec()).or_insert(buck);
@@ -449,10 +448,11 @@ impl Host {
     }
 
     fn save(&mut self, memory: Memory) {
-        self.memory.files.extend(memory.files);
-        self.memory.arrived.extend(memory.arrived.into_iter().map(|run| ((run.place.clone(), run.run.0), run)));
-        self.memory.closed.extend(memory.closed.into_iter().map(|to| (to.environment.to_string(), to)));
-        self.memory.clean |= memory.clean;
+        let mine = Arc::make_mut(&mut self.memory);
+        mine.files.extend(memory.files);
+        mine.arrived.extend(memory.arrived.into_iter().map(|run| ((run.place.clone(), run.run.0), run)));
+        mine.closed.extend(memory.closed.into_iter().map(|to| (to.environment.to_string(), to)));
+        mine.clean |= memory.clean;
     }
 }
 
