@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub const CONTEXT_LINES_MAX: u32 = 1000;
 
 /// Bytes of lines on one side, nearest first; a line alone may have a sixteenth of it.
-const SIDE_BYTES_MAX: usize = 16 << 20;
+const SIDE_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 16 << 20 };
 
 /// Bytes of lines in one part of the answer, and rows; a frame holds 4 MiB.
 const PART_BYTES: usize = 512 << 10;
@@ -190,5 +190,64 @@ pub(crate) fn row_of(source: u32, event: &Event<'_>) -> Row {
         flags: event.flags,
         file_length: event.file_length,
         line: event.line.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Rules;
+    use crate::machine::testing::{Buck, PacketMaker, TAILER, WEB, search, stream_id};
+    use proto::ids::Environment;
+    use proto::message::Ask;
+
+    /// Lines of these lengths in packets of four, and the answer around the one with this number.
+    fn around(lengths: &[usize], number: usize) -> (Vec<usize>, Vec<String>) {
+        let mut buck = Buck::new(Rules::default(), 1);
+        let mut offset = 0;
+        let mut offsets = Vec::new();
+        for (seq, lengths) in lengths.chunks(4).enumerate() {
+            let mut maker = PacketMaker::new(TAILER.0, seq as u32);
+            maker.at("a", offset);
+            for length in lengths {
+                offsets.push(maker.end_of("a"));
+                maker.line("a", &vec![b'x'; *length]);
+            }
+            offset = maker.end_of("a");
+            buck.keep(TAILER, maker.finish());
+        }
+        let ask = Ask::Search(search(""));
+        let rows = buck
+            .parts(WEB, ask)
+            .into_iter()
+            .flat_map(|part| if let Part::Rows(rows) = part { rows } else { Vec::new() });
+        let row = rows.into_iter().find(|row| row.offset == offsets[number]).expect("it is there");
+        let event = EventId {
+            tailer: TAILER,
+            stream: stream_id("a"),
+            offset: row.offset,
+            length: row.file_length,
+            crc: crc32c::crc32c(&row.line),
+        };
+        let ask = ContextAsk { environment: Environment::default(), event, before: 5, after: 5 };
+        let (mut found, mut trouble) = (Vec::new(), Vec::new());
+        for part in buck.parts(WEB, Ask::Context(ask)) {
+            match part {
+                Part::Rows(rows) => found.extend(rows.iter().map(|row| row.line.len())),
+                Part::End(end) => trouble = end.trouble,
+                _ => {}
+            }
+        }
+        (found, trouble)
+    }
+
+    #[test]
+    fn long_lines_are_fewer_and_that_is_said() {
+        let lengths: Vec<usize> = (1..=16).collect();
+        assert_eq!(around(&lengths, 7), ((3..=13).collect(), Vec::new()));
+        let long = vec![1500; 16];
+        let (found, trouble) = around(&long, 7);
+        assert_eq!(found, [1500; 5], "two on either side, and the line itself");
+        assert_eq!(trouble, ["lines around it are so long that fewer are shown"]);
     }
 }

@@ -29,6 +29,7 @@ use std::cmp::Ordering;
 pub enum Ask {
     /// Keep this record. It is in a box from the tailer to this buck.
     Put {
+        #[serde(with = "serde_bytes")]
         boxed: Vec<u8>,
     },
     /// I am alive, and everything I filed before these moments is acknowledged by two of you.

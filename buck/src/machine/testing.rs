@@ -9,7 +9,7 @@ use bytes::Bytes;
 use proto::closed::{Closed, RunCount};
 use proto::event::{Flags, Level};
 use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
-use proto::message::{Answer, Ask, Part, PutOutcome};
+use proto::message::{Answer, Ask, Part, PutOutcome, SearchAsk, SearchOrder, Want};
 use proto::packet::{NewEvent, PacketBuilder, PacketSource, PacketStream, TailMark};
 use proto::roster::Roster;
 use proto::seal::{Keys, Seed};
@@ -152,6 +152,20 @@ pub fn closing(tailer: NodeId, bucket: BucketId, packets: u32) -> Bytes {
         losses: Vec::new(),
     };
     closed.write(|_| [0; 64]).into()
+}
+
+/// For everything there is, the oldest first.
+pub fn search(query: &str) -> SearchAsk {
+    SearchAsk {
+        query: query.to_owned(),
+        environments: vec![Environment::default()],
+        from: Timestamp::MIN,
+        to: Timestamp::MAX,
+        order: SearchOrder::Oldest,
+        want: Want::Rows { limit: 1000 },
+        after: None,
+        snapshot: Vec::new(),
+    }
 }
 
 /// A buck and its disks. Appends are done at once; syncs and failures when the test says so.

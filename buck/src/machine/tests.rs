@@ -7,9 +7,7 @@ use crate::action::Action;
 use crate::config::{Ack, Rules};
 use crate::place::DiskId;
 use proto::ids::{Environment, NodeId, PacketId};
-use proto::message::{
-    Answer, Ask, Part, PutOutcome, Receipt, Refusal, SearchAsk, SearchOrder, SeqRange, ShardVersion, Want,
-};
+use proto::message::{Answer, Ask, Part, PutOutcome, Receipt, Refusal, SearchAsk, SeqRange, ShardVersion};
 use proto::packet::TimeSpan;
 use proto::roster::Roster;
 use proto::time::{BucketId, Timestamp};
@@ -35,19 +33,6 @@ fn receipt(version: u64, last: u32, copies: u8) -> Receipt {
         version,
         ranges: vec![SeqRange { tailer: TAILER, run: packet_id(TAILER, 0).run, first: 0, last }],
         copies,
-    }
-}
-
-fn search(query: &str) -> SearchAsk {
-    SearchAsk {
-        query: query.to_owned(),
-        environments: vec![Environment::default()],
-        from: Timestamp::MIN,
-        to: Timestamp::MAX,
-        order: SearchOrder::Oldest,
-        want: Want::Rows { limit: 1000 },
-        after: None,
-        snapshot: Vec::new(),
     }
 }
 

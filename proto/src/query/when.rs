@@ -132,9 +132,9 @@ fn unix_nanos(text: &str) -> Result<i128, BadTime> {
     let (whole, after) = split_digits(text);
     let number: i128 = whole.parse().map_err(|_| BadTime::NoTime(cut(text)))?;
     if let Some(fraction) = after.strip_prefix('.') {
-        return Ok(
-            number.checked_mul(NANOS).ok_or_else(|| BadTime::OutOfReach(cut(text)))? + fraction_nanos(text, fraction)?
-        );
+        let fraction = fraction_nanos(text, fraction)?;
+        let nanos = number.checked_mul(NANOS).and_then(|nanos| nanos.checked_add(fraction));
+        return nanos.ok_or_else(|| BadTime::OutOfReach(cut(text)));
     }
     Ok(match whole.len() {
         // As seconds these are moments of 1970; nobody means them.
@@ -324,6 +324,7 @@ mod tests {
         check("-99999w", "before 1677");
         check("99999999999999999999999999999999999999", "after 2262");
         check("99999999999999999999999999999999999999.5", "after 2262");
+        check("170141183460469231731687303715.999999999", "after 2262");
     }
 
     #[test]
