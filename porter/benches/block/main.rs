@@ -29,6 +29,10 @@ fn main() {
         "whole" => ratios::whole(&corpus),
         "files" => ratios::by_file(&corpus),
         "sizes" => ratios::sizes(&corpus),
+        "write" => {
+            let times = std::env::args().nth(2).and_then(|times| times.parse().ok());
+            speed::write_again(&corpus, times.unwrap_or(5));
+        }
         _ => {}
     }
     if only.is_empty() || only == "speed" {

@@ -6,6 +6,18 @@ use porter::block::index::IndexBuilder;
 use porter::block::{Opened, Profile};
 use proto::event::OwnedEvent;
 
+/// Writing a recent block, again and again: what a profiler should see, and how much the figure wavers.
+pub fn write_again(corpus: &Corpus, times: usize) {
+    let events = corpus.events();
+    let raw = events.iter().map(|event| event.line.len() + 1).sum::<usize>() as f64 / 1e6;
+    let rate = || raw / timed(|| write(&events, Profile::Recent)).1;
+    let mut rates: Vec<f64> = (0..times.max(1)).map(|_| rate()).collect();
+    rates.sort_by(f64::total_cmp);
+    let (least, middle, most) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
+    let figure = format!("{middle:.1} MB/s ({least:.1} to {most:.1} of {times})");
+    row("write Recent >= 40 MB/s/core", &figure, middle >= 40.0);
+}
+
 pub fn run(corpus: &Corpus) {
     let mut events = Vec::new();
     let mut bytes = 0;

@@ -323,8 +323,8 @@ mod tests {
             .zip(columns)
             .map(|(at, column)| (0..column.len() as u32).map(|row| row * columns.len() as u32 + at).collect())
             .collect();
-        let cells = columns.iter().map(|column| column.iter().map(Vec::as_slice).collect());
-        streams.put_columns(lines.iter().map(Vec::as_slice).zip(cells).collect());
+        let cells: Vec<Vec<&[u8]>> = columns.iter().map(|column| column.iter().map(Vec::as_slice).collect()).collect();
+        streams.put_columns(lines.iter().map(Vec::as_slice).zip(cells.iter().map(Vec::as_slice)));
         let mut cells = Cells::new(Fields::new(&streams.heads), &streams.text, &streams.numbers, 1 << 20);
         cells.take_groups().unwrap();
         for column in columns {

@@ -45,10 +45,10 @@ pub struct Split<'a> {
     pub templates: Vec<Vec<u8>>,
     /// Each line's template.
     pub of_line: Vec<u32>,
-    /// All lines' cells one after another.
+    /// The cells of lines, each line's one after another.
     cells: Vec<&'a [u8]>,
     /// Where each line's cells begin.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
 }
 
 /// How lines are cut.
@@ -78,43 +78,77 @@ impl<'a> Split<'a> {
     #[must_use]
     pub fn of(lines: &[&'a [u8]], how: Cut) -> Self {
         let mut split = Self::default();
+        split.of_line.reserve(lines.len());
+        split.starts.reserve(lines.len());
         let mut known: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
-        let mut template = Vec::new();
+        let (mut template, mut before) = (Vec::new(), (Vec::new(), 0));
         for line in lines {
-            split.starts.push(split.cells.len());
+            split.starts.push(count_u32(split.cells.len()));
             template.clear();
             cut(line, how, &mut template, &mut split.cells);
-            let id = known.get(&template).copied().unwrap_or_else(|| {
-                let id = count_u32(known.len());
-                known.insert(template.clone(), id);
-                split.templates.push(template.clone());
-                id
-            });
-            split.of_line.push(id);
+            // Lines of one kind come in runs.
+            if template != before.0 || split.of_line.is_empty() {
+                let next = count_u32(known.len());
+                let id = known.get(&template).copied().unwrap_or_else(|| {
+                    known.insert(template.clone(), next);
+                    next
+                });
+                std::mem::swap(&mut template, &mut before.0);
+                before.1 = id;
+            }
+            split.of_line.push(before.1);
+        }
+        split.templates.resize_with(known.len(), Vec::new);
+        for (template, id) in known {
+            split.templates[id as usize] = template;
         }
         split
     }
 
     /// The lines of each template, in order.
     #[must_use]
-    pub fn lines_of_templates(&self) -> Vec<Vec<u32>> {
-        let mut lines = vec![Vec::new(); self.templates.len()];
-        for (line, &template) in self.of_line.iter().enumerate() {
-            lines[template as usize].push(count_u32(line));
+    pub fn lines_of_templates(&self) -> LinesOf {
+        let mut ends = vec![0u32; self.templates.len() + 1];
+        for &template in &self.of_line {
+            ends[template as usize + 1] += 1;
         }
-        lines
+        for at in 1..ends.len() {
+            ends[at] += ends[at - 1];
+        }
+        let mut lines = vec![0; self.of_line.len()];
+        for (line, &template) in self.of_line.iter().enumerate() {
+            let next = &mut ends[template as usize];
+            lines[*next as usize] = count_u32(line);
+            *next += 1;
+        }
+        LinesOf { lines, ends }
     }
 
     /// The first `count` cells of a line.
     #[must_use]
     pub fn cells_of(&self, line: usize, count: usize) -> &[&'a [u8]] {
-        &self.cells[self.starts[line]..][..count]
+        &self.cells[self.starts[line] as usize..][..count]
     }
 
-    /// One column of a template: a cell of each of its lines.
+    /// Appends one column of a template: a cell of each of its lines.
+    pub fn column(&self, lines: &[u32], slot: usize, column: &mut Vec<&'a [u8]>) {
+        column.extend(lines.iter().map(|&line| self.cells[self.starts[line as usize] as usize + slot]));
+    }
+}
+
+/// The lines of each template.
+#[derive(Debug)]
+pub struct LinesOf {
+    lines: Vec<u32>,
+    /// Where each template's lines end.
+    ends: Vec<u32>,
+}
+
+impl LinesOf {
     #[must_use]
-    pub fn column(&self, lines: &[u32], slot: usize) -> Vec<&'a [u8]> {
-        lines.iter().map(|&line| self.cells[self.starts[line as usize] + slot]).collect()
+    pub fn template(&self, template: usize) -> &[u32] {
+        let start = template.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.lines[start as usize..self.ends[template] as usize]
     }
 }
 
@@ -130,39 +164,46 @@ pub fn cells_in(template: &[u8]) -> usize {
 
 /// Appends a line's template and its cells.
 fn cut<'a>(line: &'a [u8], how: Cut, template: &mut Vec<u8>, cells: &mut Vec<&'a [u8]>) {
+    // Up to here all is in the template or in a cell.
+    let mut done = 0;
+    let mut cell = |from: usize, to: usize| {
+        template.extend_from_slice(&line[done..from]);
+        template.push(CELL);
+        cells.push(&line[from..to]);
+        done = to;
+    };
     let mut at = 0;
     while at < line.len() {
         let start = at;
         let mut kinds = 0;
-        while at < line.len() && KINDS[usize::from(line[at])] != MARK {
-            kinds |= KINDS[usize::from(line[at])];
+        for &byte in &line[start..] {
+            let kind = KINDS[usize::from(byte)];
+            if kind == MARK {
+                break;
+            }
+            kinds |= kind;
             at += 1;
         }
         if at == start + 8 && is_uuid(&line[start..]) {
             (at, kinds) = (start + UUID_BYTES, MAKES_CELL);
         }
-        if kinds == 0 {
-            template.extend_from_slice(&line[start..at]);
-        } else {
-            template.push(CELL);
-            cells.push(&line[start..at]);
+        if kinds != 0 {
+            cell(start, at);
         }
         while at < line.len() && KINDS[usize::from(line[at])] == MARK {
-            template.push(line[at]);
             at += 1;
             if how == Cut::Quotes
                 && line[at - 1] == b'"'
                 && let Some(inside) = memchr::memchr(b'"', &line[at..])
             {
                 if inside > 0 {
-                    template.push(CELL);
-                    cells.push(&line[at..at + inside]);
+                    cell(at, at + inside);
                 }
-                template.push(b'"');
                 at += inside + 1;
             }
         }
     }
+    template.extend_from_slice(&line[done..]);
 }
 
 /// Eight hexadecimal digits, three times four, and twelve, with dashes between.
@@ -177,28 +218,39 @@ fn is_uuid(line: &[u8]) -> bool {
     head.iter().enumerate().all(fits) && tail.first().is_none_or(|&next| KINDS[usize::from(next)] == MARK)
 }
 
-/// Lays together templates that differ only in their words. `templates` must outlive the result, because words
-/// taken out of templates become cells.
+/// Lays together templates that differ only in their words. Words taken out of templates become cells.
 #[must_use]
-pub fn merge<'a>(split: &Split<'a>, templates: &'a [Vec<u8>]) -> Split<'a> {
-    let plans = plans_of(templates);
-    let mut merged = Split::default();
-    let mut known: FxHashMap<&[u8], u32> = FxHashMap::default();
-    for (line, &template) in split.of_line.iter().enumerate() {
-        let plan = &plans[template as usize];
-        merged.starts.push(merged.cells.len());
-        let first = split.starts[line];
-        merged.cells.extend(plan.cells.iter().map(|cell| match cell {
-            CellFrom::Line(slot) => split.cells[first + slot],
-            CellFrom::Template(word) => word,
-        }));
-        let id = *known.entry(&plan.template).or_insert_with(|| {
-            merged.templates.push(plan.template.clone());
-            count_u32(merged.templates.len() - 1)
-        });
-        merged.of_line.push(id);
+pub fn merge<'a>(mut split: Split<'a>, lines: &[&'a [u8]]) -> Split<'a> {
+    let mut plans = plans_of(&split, lines);
+    if plans.is_empty() {
+        return split;
     }
-    merged
+    let mut known: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
+    let mut numbers = Vec::with_capacity(split.templates.len());
+    for (id, template) in (0..).zip(std::mem::take(&mut split.templates)) {
+        let template = plans.get_mut(&id).map_or(template, |plan| std::mem::take(&mut plan.template));
+        let next = count_u32(known.len());
+        numbers.push(*known.entry(template).or_insert(next));
+    }
+    for line in 0..split.of_line.len() {
+        if let Some(plan) = plans.get(&split.of_line[line]) {
+            let first = split.starts[line] as usize;
+            split.starts[line] = count_u32(split.cells.len());
+            for cell in &plan.cells {
+                let cell = match cell {
+                    CellFrom::Line(slot) => split.cells[first + slot],
+                    CellFrom::Template(word) => word,
+                };
+                split.cells.push(cell);
+            }
+        }
+        split.of_line[line] = numbers[split.of_line[line] as usize];
+    }
+    split.templates.resize_with(known.len(), Vec::new);
+    for (template, id) in known {
+        split.templates[id as usize] = template;
+    }
+    split
 }
 
 /// What becomes of a template's lines.
@@ -212,20 +264,70 @@ enum CellFrom<'a> {
     Template(&'a [u8]),
 }
 
-fn plans_of(templates: &[Vec<u8>]) -> Vec<Plan<'_>> {
-    let mut shapes: FxHashMap<Vec<u8>, Vec<usize>> = FxHashMap::default();
-    let parts: Vec<Vec<Part<'_>>> = templates.iter().map(|template| parts_of(template)).collect();
-    for (id, parts) in parts.iter().enumerate() {
-        shapes.entry(shape_of(parts)).or_default().push(id);
+/// For the templates of which words become cells.
+fn plans_of<'a>(split: &Split<'a>, lines: &[&'a [u8]]) -> FxHashMap<u32, Plan<'a>> {
+    let mut plans = FxHashMap::default();
+    let alike = alike(&split.templates);
+    if alike.is_empty() {
+        return plans;
     }
-    let mut plans: Vec<Option<Plan<'_>>> = templates.iter().map(|_| None).collect();
-    for ids in shapes.values() {
-        let opened = opened_places(ids, &parts);
-        for &id in ids {
-            plans[id] = Some(plan_of(&parts[id], &opened));
+    let mut first_lines = vec![usize::MAX; split.templates.len()];
+    for (line, &template) in split.of_line.iter().enumerate().rev() {
+        first_lines[template as usize] = line;
+    }
+    for ids in alike {
+        let parts_of = |&id: &u32| {
+            let line = first_lines[id as usize];
+            parts_of(&split.templates[id as usize], lines[line], &split.cells[split.starts[line] as usize..])
+        };
+        let parts: Vec<Vec<Part<'a>>> = ids.iter().map(parts_of).collect();
+        let opened = opened_places(&parts);
+        if opened.contains(&true) {
+            plans.extend(ids.iter().zip(&parts).map(|(&id, parts)| (id, plan_of(parts, &opened))));
         }
     }
-    plans.into_iter().map(|plan| plan.expect("every template has a shape")).collect()
+    plans
+}
+
+/// Templates that differ in nothing but words, where there are enough of them to matter.
+fn alike(templates: &[Vec<u8>]) -> Vec<Vec<u32>> {
+    let (mut shapes, mut ends) = (Vec::new(), Vec::with_capacity(templates.len()));
+    for template in templates {
+        put_shape(template, &mut shapes);
+        ends.push(shapes.len());
+    }
+    let mut groups: FxHashMap<&[u8], usize> = FxHashMap::default();
+    let (mut group_of, mut sizes) = (Vec::with_capacity(templates.len()), Vec::new());
+    let mut start = 0;
+    for end in ends {
+        let group = *groups.entry(&shapes[start..end]).or_insert(sizes.len());
+        if group == sizes.len() {
+            sizes.push(0);
+        }
+        sizes[group] += 1;
+        group_of.push(group);
+        start = end;
+    }
+    let mut alike: Vec<Vec<u32>> = sizes.iter().map(|_| Vec::new()).collect();
+    for (id, group) in group_of.into_iter().enumerate().filter(|(_, group)| sizes[*group] >= WORDS_MIN) {
+        alike[group].push(count_u32(id));
+    }
+    alike.retain(|ids| !ids.is_empty());
+    alike
+}
+
+/// A template with one byte for each word.
+fn put_shape(template: &[u8], shape: &mut Vec<u8>) {
+    let mut in_word = false;
+    for &byte in template {
+        if byte == CELL || KINDS[usize::from(byte)] == MARK {
+            shape.push(byte);
+            in_word = false;
+        } else if !in_word {
+            shape.push(WORD);
+            in_word = true;
+        }
+    }
 }
 
 enum Part<'a> {
@@ -234,48 +336,39 @@ enum Part<'a> {
     Cell,
 }
 
-fn parts_of(template: &[u8]) -> Vec<Part<'_>> {
+/// The parts of a template, as they stand in a line with these cells.
+fn parts_of<'a>(template: &[u8], line: &'a [u8], cells: &[&[u8]]) -> Vec<Part<'a>> {
     let kind = |byte: u8| (KINDS[usize::from(byte)] == MARK, byte == CELL);
-    template
-        .chunk_by(|&a, &b| kind(a) == kind(b))
-        .map(|part| match kind(part[0]) {
+    let mut cells = cells.iter();
+    let mut at = 0;
+    let mut parts = Vec::new();
+    for part in template.chunk_by(|&a, &b| kind(a) == kind(b) && a != CELL) {
+        let length = if part[0] == CELL { cells.next().map_or(0, |cell| cell.len()) } else { part.len() };
+        let bytes = &line[at..at + length];
+        at += length;
+        parts.push(match kind(part[0]) {
             (_, true) => Part::Cell,
-            (true, _) => Part::Marks(part),
-            _ => Part::Word(part),
-        })
-        .collect()
-}
-
-fn shape_of(parts: &[Part<'_>]) -> Vec<u8> {
-    let mut shape = Vec::new();
-    for part in parts {
-        match part {
-            Part::Marks(marks) => shape.extend_from_slice(marks),
-            Part::Word(_) => shape.push(WORD),
-            Part::Cell => shape.push(CELL),
-        }
+            (true, _) => Part::Marks(bytes),
+            _ => Part::Word(bytes),
+        });
     }
-    shape
+    parts
 }
 
 /// For templates of one shape: at which parts words differ so much that they should be a column.
-fn opened_places(ids: &[usize], parts: &[Vec<Part<'_>>]) -> Vec<bool> {
-    let count = parts[ids[0]].len();
-    if ids.len() < WORDS_MIN {
-        return vec![false; count];
-    }
-    (0..count)
+fn opened_places(parts: &[Vec<Part<'_>>]) -> Vec<bool> {
+    (0..parts[0].len())
         .map(|place| {
-            let mut words: Vec<&[u8]> = ids
+            let mut words: Vec<&[u8]> = parts
                 .iter()
-                .filter_map(|&id| match parts[id][place] {
+                .filter_map(|parts| match parts[place] {
                     Part::Word(word) => Some(word),
                     _ => None,
                 })
                 .collect();
             words.sort_unstable();
             words.dedup();
-            words.len() >= WORDS_MIN && words.len() * words.len() >= ids.len()
+            words.len() >= WORDS_MIN && words.len() * words.len() >= parts.len()
         })
         .collect()
 }
@@ -312,7 +405,7 @@ mod tests {
         (0..split.of_line.len())
             .map(|line| {
                 let template = split.of_line[line] as usize;
-                let mut cells = split.cells[split.starts[line]..][..slots[template]].iter();
+                let mut cells = split.cells[split.starts[line] as usize..][..slots[template]].iter();
                 let mut out = Vec::new();
                 for &byte in &split.templates[template] {
                     if byte == CELL {
@@ -360,7 +453,7 @@ mod tests {
         let slices: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
         let split = Split::of(&slices, Cut::Words);
         assert_eq!(split.templates.len(), 5);
-        let merged = merge(&split, &split.templates);
+        let merged = merge(split, &slices);
         assert_eq!(merged.templates, [b"user \x11 went".to_vec()]);
         assert_eq!(lines_of(&merged), lines);
     }
@@ -376,7 +469,7 @@ mod tests {
             let slices: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
             let split = Split::of(&slices, if quotes { Cut::Quotes } else { Cut::Words });
             prop_assert_eq!(&lines_of(&split), &lines);
-            let merged = merge(&split, &split.templates);
+            let merged = merge(split, &slices);
             prop_assert_eq!(&lines_of(&merged), &lines);
         }
     }

@@ -21,7 +21,7 @@ pub enum Class {
 }
 
 /// A column with its lines' numbers, how it would be written alone, and its cells.
-pub type OwnColumn<'a, 'b> = (&'b [u32], Kind<'a>, Vec<&'a [u8]>);
+pub type OwnColumn<'a, 'b> = (&'b [u32], Kind<'a>, &'b [&'a [u8]]);
 
 /// Which columns share words, and the words.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl<'a> Shared<'a> {
 
     /// Makes a group of those columns that are better off in it.
     fn try_group(&mut self, columns: &[OwnColumn<'a, '_>], mut members: Vec<usize>) {
-        let own = |at: usize| columns[at].1.bits(&columns[at].2);
+        let own = |at: usize| columns[at].1.bits(columns[at].2);
         let group = Group::of(columns, &members);
         let word_bits = group.words_bits() / group.words.len().max(1) as u64;
         let mut which = group.which.iter().zip(&group.own_words);
@@ -115,7 +115,7 @@ impl<'a> Group<'a> {
                 known.only = known.only.filter(|&only| only == member);
                 u64::from(number)
             };
-            which.push(lines.iter().zip(cells).map(meet).collect());
+            which.push(lines.iter().zip(*cells).map(meet).collect());
         }
         let mut order: Vec<usize> = (0..met.len()).collect();
         order.sort_by_key(|&number| (met[number].first_line, number));

@@ -20,8 +20,9 @@ pub struct CellStreams {
 
 impl CellStreams {
     /// Appends all columns of a page, each with the numbers of its lines. No column is empty.
-    pub fn put_columns(&mut self, columns: Vec<(&[u32], Vec<&[u8]>)>) {
-        let columns: Vec<_> = columns.into_iter().map(|(lines, cells)| (lines, Kind::of(&cells), cells)).collect();
+    pub fn put_columns<'a>(&mut self, columns: impl Iterator<Item = (&'a [u32], &'a [&'a [u8]])>) {
+        let mut known = Known::default();
+        let columns: Vec<_> = columns.map(|(lines, cells)| (lines, Kind::of(cells, &mut known), cells)).collect();
         let shared = Shared::of(&columns);
         put_count(&mut self.heads, shared.groups.len());
         for words in &shared.groups {
@@ -61,13 +62,13 @@ impl CellStreams {
     fn put_pattern(&mut self, pattern: &Pattern) {
         self.heads.push(PATTERN);
         put_counted(&mut self.heads, &pattern.text);
-        for run in &pattern.runs {
+        for (run, values) in pattern.runs.iter().zip(pattern.values.chunks_exact(pattern.cells)) {
             self.heads.push(run.form);
-            if run.form == FORM_WIDTHS {
-                put_shaped(&mut self.numbers, &run.widths, &shape_of(&run.widths));
+            if let Some((widths, shape)) = &run.widths {
+                put_shaped(&mut self.numbers, widths, shape);
             }
-            let shape = run.shape.unwrap_or_else(|| shape_of(&run.values));
-            put_shaped(&mut self.numbers, &run.values, &shape);
+            let shape = run.shape.unwrap_or_else(|| shape_of(values));
+            put_shaped(&mut self.numbers, values, &shape);
         }
     }
 
@@ -110,14 +111,14 @@ pub enum Kind<'a> {
 }
 
 impl<'a> Kind<'a> {
-    pub fn of(cells: &[&'a [u8]]) -> Self {
+    fn of(cells: &[&'a [u8]], known: &mut Known<'a>) -> Self {
         if cells.iter().all(|cell| *cell == cells[0]) {
             return Self::Same(cells[0]);
         }
-        let kind = Self::of_words(cells);
-        match Entries::of(cells) {
-            Some(entries) if entries.pay(&kind) => Self::Entries(Box::new(entries)),
-            _ => kind,
+        let Some(entries) = Entries::of(cells, known) else { return Self::of_words(cells) };
+        match Pattern::of(cells) {
+            Some(pattern) if !entries.pay(&pattern) => Self::Pattern(pattern),
+            _ => Self::Entries(Box::new(entries)),
         }
     }
 
@@ -171,15 +172,24 @@ pub struct Entries<'a> {
     shape: Shape,
 }
 
+/// The different cells of a column and their numbers; one for all columns of a page, because it is costly to make.
+type Known<'a> = FxHashMap<&'a [u8], u64>;
+
+/// Up to so many different cells are told apart by looking at each of them.
+const FEW: usize = 8;
+
 impl<'a> Entries<'a> {
     /// Nothing when more than half of the cells are different.
-    fn of(cells: &[&'a [u8]]) -> Option<Self> {
-        let mut known: FxHashMap<&[u8], u64> = FxHashMap::default();
+    fn of(cells: &[&'a [u8]], known: &mut Known<'a>) -> Option<Self> {
         let mut different = Vec::new();
-        let mut which = Vec::with_capacity(cells.len());
-        for &cell in cells {
+        let mut which: Vec<u64> = Vec::with_capacity(cells.len());
+        known.clear();
+        for (at, &cell) in cells.iter().enumerate() {
             let next = different.len() as u64;
-            let number = *known.entry(cell).or_insert(next);
+            let number = match at.checked_sub(1) {
+                Some(before) if cells[before] == cell => which[before],
+                _ => number_of(cell, &different, known),
+            };
             if number == next {
                 different.push(cell);
                 if different.len() * 2 > cells.len() {
@@ -192,61 +202,66 @@ impl<'a> Entries<'a> {
     }
 
     /// Whether naming each cell once costs less than writing every one.
-    fn pay(&self, other: &Kind<'_>) -> bool {
-        match other {
-            Kind::Pattern(pattern) => self.shape.bits + text_bits(&self.different) < pattern.bits(),
-            _ => true,
-        }
+    fn pay(&self, pattern: &Pattern) -> bool {
+        self.shape.bits + text_bits(&self.different) < pattern.bits()
     }
+}
+
+/// Which of those that were met a cell is, or the next when it is new.
+fn number_of<'a>(cell: &'a [u8], different: &[&'a [u8]], known: &mut Known<'a>) -> u64 {
+    let next = different.len() as u64;
+    if different.len() < FEW {
+        return different.iter().position(|other| *other == cell).map_or(next, |place| place as u64);
+    }
+    if known.is_empty() {
+        known.extend(different.iter().copied().zip(0..));
+    }
+    *known.entry(cell).or_insert(next)
 }
 
 /// Cells that differ only in their runs of digits.
 #[derive(Debug)]
 pub struct Pattern {
     text: Vec<u8>,
+    cells: usize,
     runs: Vec<Run>,
+    /// Of the first run of each cell, then of the second, and so on.
+    values: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Run {
     form: u8,
-    values: Vec<u64>,
-    /// How many digits each has; written only when nothing else tells.
-    widths: Vec<u64>,
+    /// How many digits each has; only when nothing else tells.
+    widths: Option<(Vec<u64>, Shape)>,
     shape: Option<Shape>,
 }
 
 impl Pattern {
     fn of(cells: &[&[u8]]) -> Option<Self> {
-        let mut pattern = Self { text: pattern_of(cells[0])?, runs: Vec::new() };
-        let places = pattern.text.iter().filter(|&&byte| byte == CELL).count();
-        let room = || Vec::with_capacity(cells.len());
-        pattern.runs.extend((0..places).map(|_| Run { values: room(), widths: room(), ..Run::default() }));
-        for cell in cells {
-            pattern.take_in(cell)?;
-        }
-        pattern.runs.iter_mut().for_each(Run::settle);
-        Some(pattern)
-    }
-
-    /// Adds the cell's runs of digits; `None` when it has other bytes around them.
-    fn take_in(&mut self, cell: &[u8]) -> Option<()> {
-        let mut runs = self.runs.iter_mut();
-        let mut rest = cell;
-        for &byte in &self.text {
-            if byte == CELL {
-                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-                if digits == 0 || digits > DIGITS_MAX {
-                    return None;
+        let text = pattern_of(cells[0])?;
+        // What fits the last cell fits most of them.
+        each_run(&text, cells.last()?, |_, _, _| ())?;
+        let places = text.iter().filter(|&&byte| byte == CELL).count();
+        let count = cells.len();
+        let (mut values, mut widths) = (vec![0; places * count], vec![0u8; places * count]);
+        let mut runs: Vec<Run> = Vec::new();
+        runs.resize_with(places, Run::default);
+        for (at, cell) in cells.iter().enumerate() {
+            let mut place = 0;
+            each_run(&text, cell, |value, width, first| {
+                values[place * count + at] = value;
+                widths[place * count + at] = width;
+                if width > 1 && first == b'0' {
+                    runs[place].form = FORM_WIDTHS;
                 }
-                let (run, tail) = rest.split_at(digits);
-                runs.next()?.take_in(run);
-                rest = tail;
-            } else {
-                rest = rest.split_first().filter(|(first, _)| **first == byte)?.1;
-            }
+                place += 1;
+            })?;
         }
-        rest.is_empty().then_some(())
+        for ((run, values), widths) in runs.iter_mut().zip(values.chunks_exact(count)).zip(widths.chunks_exact(count)) {
+            run.settle(values, widths);
+        }
+        Some(Self { text, cells: count, runs, values })
     }
 
     fn bits(&self) -> u64 {
@@ -254,30 +269,58 @@ impl Pattern {
     }
 }
 
-impl Run {
-    fn take_in(&mut self, digits: &[u8]) {
-        self.values.push(digits.iter().fold(0, |number, &digit| number * 10 + u64::from(digit - b'0')));
-        self.widths.push(digits.len() as u64);
-        if digits.len() > 1 && digits[0] == b'0' {
-            self.form = FORM_WIDTHS;
+/// Names the runs of digits of a cell: what number each is, how many digits it has and the first of them. `None`
+/// when the cell is not like this pattern.
+fn each_run(text: &[u8], cell: &[u8], mut visit: impl FnMut(u64, u8, u8)) -> Option<()> {
+    let mut rest = cell;
+    for &byte in text {
+        let (&first, tail) = rest.split_first()?;
+        if byte == CELL {
+            let (value, width) = number_at(rest)?;
+            visit(value, width, first);
+            rest = &rest[usize::from(width)..];
+        } else if first == byte {
+            rest = tail;
+        } else {
+            return None;
         }
     }
+    rest.is_empty().then_some(())
+}
 
+/// The number that begins here, and how many digits it has. `None` when there is none, or one too long.
+fn number_at(bytes: &[u8]) -> Option<(u64, u8)> {
+    let (mut number, mut width) = (0u64, 0u8);
+    for &byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        if usize::from(width) == DIGITS_MAX {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+        width += 1;
+    }
+    (width > 0).then_some((number, width))
+}
+
+impl Run {
     /// Finds the form, once all are known.
-    fn settle(&mut self) {
-        let width = self.widths[0];
-        if self.widths.iter().all(|&other| other == width) {
-            self.form = u8::try_from(width).expect("runs have up to 19 digits");
+    fn settle(&mut self, values: &[u64], widths: &[u8]) {
+        if widths.iter().all(|&other| other == widths[0]) {
+            self.form = widths[0];
         }
-        if self.form != FORM_WIDTHS {
-            self.widths = Vec::new();
+        if self.form == FORM_WIDTHS {
+            let widths: Vec<u64> = widths.iter().map(|&width| u64::from(width)).collect();
+            let shape = shape_of(&widths);
+            self.widths = Some((widths, shape));
         }
-        self.shape = Some(shape_of(&self.values));
+        self.shape = Some(shape_of(values));
     }
 
     fn bits(&self) -> u64 {
-        let widths = if self.widths.is_empty() { 0 } else { shape_of(&self.widths).bits };
-        self.shape.map_or(0, |shape| shape.bits) + widths
+        self.widths.as_ref().map_or(0, |(_, shape)| shape.bits) + self.shape.map_or(0, |shape| shape.bits)
     }
 }
 

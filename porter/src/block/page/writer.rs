@@ -73,8 +73,9 @@ pub struct WrittenPage {
 }
 
 /// For each line, the stretches whose windows must be looked at so that the page's are all seen: the first line of a
-/// template whole, of the others their cells and what windows reach beyond them. A stretch that ends one byte behind
-/// its line has the newline in it.
+/// template whole; of the others those cells that are not as in the line of the template before, and what windows
+/// reach beyond them. A window with no byte of such a cell stood in that line as well. A stretch that ends one byte
+/// behind its line has the newline in it.
 #[derive(Debug, Default)]
 pub struct News {
     stretches: Vec<(u32, u32)>,
@@ -84,21 +85,24 @@ pub struct News {
 impl News {
     fn of(split: &Split<'_>, lines: &[&[u8]]) -> Self {
         let gaps: Vec<Vec<usize>> = split.templates.iter().map(|template| gaps_of(template)).collect();
-        let mut seen = vec![false; split.templates.len()];
+        let mut before = vec![None; split.templates.len()];
         let mut news = Self::default();
         for (line, &template) in split.of_line.iter().enumerate() {
-            let template = template as usize;
+            let gaps = &gaps[template as usize];
             let whole = lines[line].len() + 1;
-            if std::mem::replace(&mut seen[template], true) {
+            let first = news.stretches.len();
+            if let Some(before) = before[template as usize].replace(line) {
                 let mut at = 0;
-                let first = news.stretches.len();
-                for (gap, cell) in gaps[template].iter().zip(split.cells_of(line, gaps[template].len())) {
+                let (cells, before) = (split.cells_of(line, gaps.len()), split.cells_of(before, gaps.len()));
+                for ((gap, cell), before) in gaps.iter().zip(cells).zip(before) {
                     let start = at + gap;
                     at = start + cell.len();
-                    news.stretch(first, start.saturating_sub(WINDOW_BYTES - 1), whole.min(at + WINDOW_BYTES - 1));
+                    if cell != before {
+                        news.stretch(first, start.saturating_sub(WINDOW_BYTES - 1), whole.min(at + WINDOW_BYTES - 1));
+                    }
                 }
             } else {
-                news.stretch(news.stretches.len(), 0, whole);
+                news.stretch(first, 0, whole);
             }
             news.ends.push(count_u32(news.stretches.len()));
         }
@@ -286,7 +290,7 @@ impl Way {
     /// Nothing when a frame would be too large to be read.
     fn cut(lines: &[&[u8]], how: Cut) -> Option<Self> {
         let split = Split::of(lines, how);
-        let merged = merge(&split, &split.templates);
+        let merged = merge(split, lines);
         let frames = template_frames(&merged);
         let news = Some(News::of(&merged, lines));
         let fits = frames.iter().all(|frame| frame.len() <= PAGE_FRAME_BYTES_MAX);
@@ -355,11 +359,17 @@ fn template_frames(merged: &Split<'_>) -> Vec<Vec<u8>> {
     let mut streams = CellStreams::default();
     put_numbers(&mut streams.heads, &merged.of_line.iter().map(|&id| u64::from(id)).collect::<Vec<_>>());
     let lines_of = merged.lines_of_templates();
-    let mut columns = Vec::new();
-    for (template, lines) in merged.templates.iter().zip(&lines_of) {
-        columns.extend((0..cells_in(template)).map(|slot| (lines.as_slice(), merged.column(lines, slot))));
+    let (mut cells, mut columns) = (Vec::new(), Vec::new());
+    for (template, bytes) in merged.templates.iter().enumerate() {
+        let lines = lines_of.template(template);
+        for slot in 0..cells_in(bytes) {
+            merged.column(lines, slot, &mut cells);
+            columns.push((lines, cells.len()));
+        }
     }
-    streams.put_columns(columns);
+    let mut start = 0;
+    streams
+        .put_columns(columns.into_iter().map(|(lines, end)| (lines, &cells[std::mem::replace(&mut start, end)..end])));
     vec![streams.heads, streams.text, streams.numbers]
 }
 
