@@ -37,7 +37,7 @@ pub fn build(of: &BuildOf, earlier: &Earlier, width: BucketWidth) -> Result<Buil
     for block in &of.blocks {
         gathered.add_block(block)?;
     }
-    Ok(Built { block: gathered.finish(), bad })
+    Ok(Built { block: gathered.finish()?, bad })
 }
 
 /// Reads a packet to its end once, so that nothing of a bad one is taken.
@@ -78,8 +78,14 @@ impl Gathered<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Option<BuiltBlock> {
-        (self.events > 0).then(|| built_block(self.writer.finish()))
+    /// What no porter could open must not stand for what bucks then let go of.
+    fn finish(self) -> Result<Option<BuiltBlock>, BlockError> {
+        if self.events == 0 {
+            return Ok(None);
+        }
+        let built = built_block(self.writer.finish());
+        Opened::open(&*built.bytes)?;
+        Ok(Some(built))
     }
 }
 

@@ -242,12 +242,20 @@ impl Catalog {
         places.extend(extra.overlapping(streams));
         let mut names = Vec::new();
         for (block, ranges) in places {
-            let bytes = self.bytes_of(&block);
-            let opened = self.open(&block)?;
-            let found = names_in(&opened, &bytes, &ranges);
-            names.extend(found.map_err(|source| CatalogError::Block { path: bytes.path, source })?);
+            match self.names_of(&block, &ranges) {
+                Ok(found) => names.extend(found),
+                // What is damaged stays so: its events may come to stand twice, and none may wait for it.
+                Err(why) if !why.may_pass(&self.shelf) => self.note(&block.path(), &why.to_string()),
+                Err(why) => return Err(why),
+            }
         }
         Ok(Earlier::of(names))
+    }
+
+    fn names_of(&self, block: &BlockAt, ranges: &[StreamRange]) -> Result<Vec<EventId>, CatalogError> {
+        let bytes = self.bytes_of(block);
+        let found = names_in(&*self.open(block)?, &bytes, ranges);
+        found.map_err(|source| CatalogError::Block { path: bytes.path, source })
     }
 
     /// Which blocks have events that stand in lower ones. Blocks that were not compared yet are read for it.
@@ -273,11 +281,7 @@ impl Catalog {
         let mut cover = Cover::default();
         ranges_of(&one).into_iter().for_each(|range| cover.add(range, &()));
         let ranges = cover.overlapping(&ranges_of(&other)).remove(&()).unwrap_or_default();
-        let names = |block: &BlockAt, opened: &Opened| {
-            let bytes = self.bytes_of(block);
-            names_in(opened, &bytes, &ranges).map_err(|source| CatalogError::Block { path: bytes.path, source })
-        };
-        Ok(in_both(names(&pair.stays, &one)?, names(&pair.yields, &other)?))
+        Ok(in_both(self.names_of(&pair.stays, &ranges)?, self.names_of(&pair.yields, &ranges)?))
     }
 
     /// A search lacks this block because it is not there any more: a newer snapshot knows what took its place.

@@ -69,7 +69,9 @@ fn packet(
     }
     let events = usize::try_from(packet.head.events).unwrap_or(usize::MAX);
     let cost = packet.record.stretched_bytes.saturating_add(events.saturating_mul(EVENT_COST_BYTES));
-    Ok((id, CheckedPacket { bytes: Arc::from(bytes), cost, streams: kept_ranges(&packet.head) }))
+    let (sources, source_bytes) = (packet.head.sources.len(), packet.head.source_bytes());
+    let streams = kept_ranges(&packet.head);
+    Ok((id, CheckedPacket { bytes: Arc::from(bytes), cost, sources, source_bytes, streams }))
 }
 
 /// Where a packet's events lie.

@@ -42,7 +42,7 @@ use proto::packet::TimeSpan;
 use proto::time::{BucketId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use format::{ManifestError, manifest_bytes_max};
+pub use format::{MERGED_LOSSES_MAX, MERGED_RUNS_MAX, ManifestError, manifest_bytes_max};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {

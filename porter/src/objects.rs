@@ -4,30 +4,27 @@
 //! whole or not at all, never replaced, and of two who put the same name one is told that it was there. That is
 //! all any rule of the porter's rests on.
 //!
-//! object_store's own folder does not sync, so folders are done here: a file is written beside, synced, given its
-//! name by a link (which fails when the name is taken), and its folder synced. A folder counts as one copy.
+//! object_store's own folder does not sync, so folders are done in `objects/folder`. A folder counts as one copy.
 //!
 //! All calls block; they belong on threads that may.
 
+mod folder;
+
 use crate::names::parse_path;
+use folder::Folder;
 use object_store::path::Path as StorePath;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 
 pub use crate::machine::PutOutcome;
 
 /// The largest object that is read whole.
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
-
-/// Where files wait for their names.
-const WAITING: &str = ".waiting";
 
 /// A shelf, by how it is reached.
 #[derive(Clone)]
@@ -37,7 +34,7 @@ pub struct Shelf {
 
 #[derive(Clone)]
 enum Place {
-    Folder { root: PathBuf, next: Arc<AtomicU64> },
+    Folder(Arc<Folder>),
     Store { store: Arc<dyn ObjectStore>, prefix: StorePath, runtime: Handle },
 }
 
@@ -68,10 +65,7 @@ impl Shelf {
     }
 
     pub fn folder(root: &Path) -> Result<Self, ShelfError> {
-        let wrong = |doing| move |source| ShelfError::File { path: root.to_owned(), doing, source };
-        fs::create_dir_all(root.join(WAITING)).map_err(wrong("make the shelf"))?;
-        sync_folder(root).map_err(wrong("sync the shelf"))?;
-        Ok(Self { place: Place::Folder { root: root.to_owned(), next: Arc::new(AtomicU64::new(0)) } })
+        Ok(Self { place: Place::Folder(Arc::new(Folder::open(root)?)) })
     }
 
     fn store(url: &str, runtime: Handle) -> Result<Self, ShelfError> {
@@ -85,7 +79,7 @@ impl Shelf {
     #[must_use]
     pub fn copies(&self) -> u8 {
         match self.place {
-            Place::Folder { .. } => 1,
+            Place::Folder(_) => 1,
             Place::Store { .. } => 2,
         }
     }
@@ -93,7 +87,7 @@ impl Shelf {
     /// Returns when the object is there for good, or something else was first.
     pub fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<PutOutcome, ShelfError> {
         match &self.place {
-            Place::Folder { root, next } => put_file(root, next, path, bytes),
+            Place::Folder(folder) => folder.put_if_absent(path, bytes),
             Place::Store { store, prefix, runtime } => {
                 let options = PutOptions::from(PutMode::Create);
                 let full = store_path(prefix, path)?;
@@ -108,7 +102,7 @@ impl Shelf {
 
     pub fn get(&self, path: &str) -> Result<Option<Vec<u8>>, ShelfError> {
         let whole = match &self.place {
-            Place::Folder { root, .. } => read_whole(root, path),
+            Place::Folder(folder) => folder.get(path),
             Place::Store { store, prefix, runtime } => {
                 let get = async {
                     let got = store.get(&store_path(prefix, path)?).await.map_err(|error| store_error(path, &error))?;
@@ -128,10 +122,7 @@ impl Shelf {
     /// Each range's bytes, exactly.
     pub fn ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, ShelfError> {
         match &self.place {
-            Place::Folder { root, .. } => {
-                let (mut file, full) = open_file(root, path)?;
-                ranges.iter().map(|range| read_range(&mut file, range).map_err(file_error(&full, "read it"))).collect()
-            }
+            Place::Folder(folder) => folder.ranges(path, ranges),
             Place::Store { store, prefix, runtime } => {
                 let got = runtime.block_on(store.get_ranges(&store_path(prefix, path)?, ranges));
                 let got = got.map_err(|error| store_error(path, &error))?;
@@ -143,12 +134,7 @@ impl Shelf {
     /// The last bytes, or all when there are fewer, and the whole length.
     pub fn suffix(&self, path: &str, bytes: u64) -> Result<(Vec<u8>, u64), ShelfError> {
         match &self.place {
-            Place::Folder { root, .. } => {
-                let (mut file, full) = open_file(root, path)?;
-                let length = file.metadata().map_err(file_error(&full, "ask its length"))?.len();
-                let range = length.saturating_sub(bytes)..length;
-                Ok((read_range(&mut file, &range).map_err(file_error(&full, "read it"))?, length))
-            }
+            Place::Folder(folder) => folder.suffix(path, bytes),
             Place::Store { store, prefix, runtime } => {
                 let options = GetOptions { range: Some(GetRange::Suffix(bytes)), ..GetOptions::default() };
                 let get = async {
@@ -166,7 +152,7 @@ impl Shelf {
     /// Names of ours that begin with this; an empty prefix lists everything. In order.
     pub fn list(&self, prefix: &str) -> Result<Vec<String>, ShelfError> {
         let mut names = match &self.place {
-            Place::Folder { root, .. } => list_folder(root, prefix)?,
+            Place::Folder(folder) => folder.list(prefix)?,
             Place::Store { store, prefix: before, runtime } => list_store(store, before, prefix, runtime)?,
         };
         names.retain(|name| name.starts_with(prefix) && parse_path(name).is_some());
@@ -177,7 +163,7 @@ impl Shelf {
     /// It is no error when it is gone already.
     pub fn delete(&self, path: &str) -> Result<(), ShelfError> {
         match &self.place {
-            Place::Folder { root, .. } => delete_file(root, path),
+            Place::Folder(folder) => folder.delete(path),
             Place::Store { store, prefix, runtime } => match runtime.block_on(store.delete(&store_path(prefix, path)?))
             {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -190,7 +176,7 @@ impl Shelf {
 impl fmt::Debug for Shelf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Folder { root, .. } => write!(f, "Shelf({})", root.display()),
+            Place::Folder(folder) => write!(f, "Shelf({})", folder.root().display()),
             Place::Store { store, prefix, .. } => write!(f, "Shelf({store}/{prefix})"),
         }
     }
@@ -233,135 +219,10 @@ fn list_store(
     Ok(listed.iter().map(|object| name(&object.location).join("/")).collect())
 }
 
-fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> ShelfError {
-    let path = path.to_owned();
-    move |source| match source.kind() {
-        io::ErrorKind::NotFound => ShelfError::Absent(path.display().to_string()),
-        _ => ShelfError::File { path, doing, source },
-    }
-}
-
-/// No name leads out of the shelf: it must be one we would give.
-fn file_path(root: &Path, path: &str) -> Result<PathBuf, ShelfError> {
-    if parse_path(path).is_none() {
-        return Err(ShelfError::Name(path.to_owned()));
-    }
-    Ok(root.join(path))
-}
-
-fn put_file(root: &Path, next: &AtomicU64, path: &str, bytes: &[u8]) -> Result<PutOutcome, ShelfError> {
-    let full = file_path(root, path)?;
-    if full.exists() {
-        return Ok(PutOutcome::Exists);
-    }
-    let folder = full.parent().unwrap_or(root).to_owned();
-    make_folder(root, &folder)?;
-    let waiting = root.join(WAITING).join(format!("{}-{}", std::process::id(), next.fetch_add(1, Ordering::Relaxed)));
-    let written = write_synced(&waiting, bytes).map_err(file_error(&waiting, "write it"));
-    let linked = written.and_then(|()| match fs::hard_link(&waiting, &full) {
-        Ok(()) => Ok(PutOutcome::Done),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(PutOutcome::Exists),
-        Err(error) => Err(file_error(&full, "give it its name")(error)),
-    });
-    // The file has its name or is of no use; a leftover does no harm.
-    let _ = fs::remove_file(&waiting);
-    // Also when another was first: what is there may be relied on from now on.
-    sync_folder(&folder).map_err(file_error(&folder, "sync it"))?;
-    linked
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Makes a folder and those above it up to the root, each synced into the one above.
-fn make_folder(root: &Path, folder: &Path) -> Result<(), ShelfError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let above = folder.parent().filter(|above| above.starts_with(root)).unwrap_or(root).to_owned();
-    make_folder(root, &above)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => other.map_err(file_error(folder, "make it"))?,
-    }
-    sync_folder(&above).map_err(file_error(&above, "sync it"))
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn open_file(root: &Path, path: &str) -> Result<(File, PathBuf), ShelfError> {
-    let full = file_path(root, path)?;
-    let file = File::open(&full).map_err(file_error(&full, "open it"))?;
-    Ok((file, full))
-}
-
-fn read_whole(root: &Path, path: &str) -> Result<Vec<u8>, ShelfError> {
-    let (mut file, full) = open_file(root, path)?;
-    refuse_large(path, file.metadata().map_err(file_error(&full, "ask its length"))?.len())?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(file_error(&full, "read it"))?;
-    Ok(bytes)
-}
-
-fn read_range(file: &mut File, range: &Range<u64>) -> io::Result<Vec<u8>> {
-    let length = range.end.saturating_sub(range.start);
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(range.start))?;
-    Read::by_ref(file).take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-/// Only folders that could hold a name beginning with the prefix are opened.
-fn list_folder(root: &Path, prefix: &str) -> Result<Vec<String>, ShelfError> {
-    let mut names = Vec::new();
-    let mut waiting = vec![String::new()];
-    while let Some(folder) = waiting.pop() {
-        let full = root.join(&folder);
-        let entries = match fs::read_dir(&full) {
-            // Gone between two looks.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other.map_err(file_error(&full, "list it"))?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(file_error(&full, "list it"))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && could_hold(&path, prefix) && path != WAITING {
-                waiting.push(path);
-            } else if !is_folder {
-                names.push(path);
-            }
-        }
-    }
-    Ok(names)
-}
-
-fn could_hold(folder: &str, prefix: &str) -> bool {
-    let folder = format!("{folder}/");
-    folder.starts_with(prefix) || prefix.starts_with(&folder)
-}
-
-fn delete_file(root: &Path, path: &str) -> Result<(), ShelfError> {
-    let full = file_path(root, path)?;
-    match fs::remove_file(&full) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(file_error(&full, "delete it")(error)),
-        Ok(()) => {
-            let folder = full.parent().unwrap_or(root);
-            sync_folder(folder).map_err(file_error(folder, "sync it"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const M1: &str = "prod/3k9/fc/0/m-1";
 
@@ -394,23 +255,24 @@ mod tests {
     #[test]
     fn of_two_who_put_a_name_one_is_first() {
         let root = folder("race");
-        let shelf = Shelf::folder(&root).unwrap();
+        let shelves = [Shelf::folder(&root).unwrap(), Shelf::folder(&root).unwrap()];
+        let shelf = &shelves[0];
         for version in 1..50 {
             let path = format!("prod/3k9/fc/0/m-{version}");
             let start = std::sync::Barrier::new(2);
-            let put = |bytes: &'static [u8]| {
+            let put = |shelf: &Shelf, bytes: &'static [u8]| {
                 start.wait();
                 (shelf.put_if_absent(&path, bytes).unwrap(), bytes)
             };
             let both = std::thread::scope(|scope| {
-                let (one, two) = (scope.spawn(|| put(b"one")), scope.spawn(|| put(b"two")));
+                let (one, two) = (scope.spawn(|| put(&shelves[0], b"one")), scope.spawn(|| put(&shelves[1], b"two")));
                 [one.join().unwrap(), two.join().unwrap()]
             });
             let first: Vec<_> = both.iter().filter(|(outcome, _)| *outcome == PutOutcome::Done).collect();
             assert_eq!(first.len(), 1, "{both:?}");
             assert_eq!(shelf.get(&path).unwrap().as_deref(), Some(first[0].1));
         }
-        assert_eq!(fs::read_dir(root.join(WAITING)).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(root.join(".waiting")).unwrap().count(), 0);
         fs::remove_dir_all(&root).unwrap();
     }
 

@@ -33,6 +33,10 @@ pub const PACKET_STREAMS_MAX: usize = 1024;
 /// (stream, host, app) triples in a packet.
 pub const PACKET_SOURCES_MAX: usize = 4096;
 
+/// What a packet's sources say, a stream's path and labels counted with each of its sources: all of it is laid out when
+/// the packet is opened. Room for as many of the longest paths as there may be sources.
+pub const PACKET_SOURCE_BYTES_MAX: usize = 20 << 20;
+
 /// Extents of one stream in one packet.
 pub const STREAM_EXTENTS_MAX: usize = 1 << 16;
 

@@ -33,7 +33,8 @@ use crate::field::{BadField, Fields, put_count, put_counted, put_signed, put_u16
 use crate::ids::{Environment, NodeId, PacketId, RunId, StreamId};
 use crate::limits::{
     ENVIRONMENT_BYTES_MAX, LABELS_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, PACKET_BODY_BYTES_MAX, PACKET_EVENTS_MAX,
-    PACKET_SOURCES_MAX, PACKET_STREAMS_MAX, PATH_BYTES_MAX, STREAM_EXTENTS_MAX, TAIL_MARK_BYTES,
+    PACKET_SOURCE_BYTES_MAX, PACKET_SOURCES_MAX, PACKET_STREAMS_MAX, PATH_BYTES_MAX, STREAM_EXTENTS_MAX,
+    TAIL_MARK_BYTES,
 };
 use crate::record::{Kind, Record, RecordError, Signature, write};
 use crate::squeeze::{SqueezeError, Squeezer, Stretcher};
@@ -181,6 +182,19 @@ impl<'a> Packet<'a> {
 }
 
 impl PacketHead {
+    /// What its sources say when each is laid out with its stream's path and labels.
+    #[must_use]
+    pub fn source_bytes(&self) -> usize {
+        let label = |(name, value): &(String, String)| name.len() + value.len();
+        let of_stream = |stream: &PacketStream| stream.path.len() + stream.labels.iter().map(label).sum::<usize>();
+        let streams: Vec<usize> = self.streams.iter().map(of_stream).collect();
+        let of_source = |source: &PacketSource| {
+            let stream = streams.get(usize::from(source.stream)).copied().unwrap_or_default();
+            source.host.len() + source.app.len() + stream
+        };
+        self.sources.iter().map(of_source).sum()
+    }
+
     fn source(&self, source: &PacketSource) -> Option<Source> {
         let stream = self.streams.get(usize::from(source.stream))?;
         Some(Source {
@@ -236,9 +250,13 @@ impl PacketHead {
         let count = fields.count(PACKET_SOURCES_MAX)?;
         let sources =
             (0..count).map(|_| PacketSource::parse(&mut fields, streams.len())).collect::<Result<Vec<_>, _>>()?;
-        fields.end()?;
         let id = PacketId { tailer, environment, bucket, run, seq };
-        Ok(Self { id, backlog, filed, base_time, times, events, line_bytes, streams, sources })
+        let head = Self { id, backlog, filed, base_time, times, events, line_bytes, streams, sources };
+        if head.source_bytes() > PACKET_SOURCE_BYTES_MAX {
+            return Err(fields.bad("sources that say too much"));
+        }
+        fields.end()?;
+        Ok(head)
     }
 }
 

@@ -53,8 +53,9 @@ pub fn unchecked(asked: &[PacketId], records: Vec<Vec<u8>>) -> Vec<(PacketId, Re
         });
         let streams = streams.map(|(stream, from, to)| StreamRange { tailer, stream, from, to }).collect();
         let cost = packet.record.stretched_bytes + 4096;
+        let (sources, source_bytes) = (packet.head.sources.len(), packet.head.source_bytes());
         if asked.contains(&id) {
-            all.push((id, Ok(CheckedPacket { bytes: Arc::from(bytes), cost, streams })));
+            all.push((id, Ok(CheckedPacket { bytes: Arc::from(bytes), cost, sources, source_bytes, streams })));
         }
     }
     all

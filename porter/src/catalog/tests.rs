@@ -281,6 +281,22 @@ fn what_stands_where_new_events_lie_is_found_exactly() {
 }
 
 #[test]
+fn a_damaged_page_holds_no_port_back() {
+    let here = filled("page");
+    let block = here.catalog.manifests()[1].clone();
+    let at = block.at.block(block.blocks[0].name);
+    let path = here.root.join(at.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let again = Catalog::new(Shelf::folder(&here.root).unwrap(), width());
+    again.refresh("").unwrap();
+    let ranges = ranges_of(&again.open(&at).unwrap());
+    again.earlier(&environment(), &ranges, &[]).unwrap();
+    assert!(again.trouble().iter().any(|line| line.contains(&block.blocks[0].name.to_string())));
+}
+
+#[test]
 fn a_damaged_block_is_named_and_the_rest_is_found() {
     let here = filled("damage");
     let block = here.catalog.manifests()[1].clone();

@@ -4,9 +4,11 @@
 //! same packets make the same batches, whoever answered first; what holds no good copy is passed over.
 
 use super::said::{BadCopy, CheckedPacket, StreamRange};
+use crate::block::limits::{SECTION_BYTES_MAX, SOURCES_MAX};
 use crate::dedup::merge;
 use crate::rules::{FETCH_BYTES_MAX, FETCH_PACKETS_MAX, FETCHES_PER_BUCK};
 use proto::ids::{NodeId, PacketId};
+use proto::limits::PACKET_SOURCES_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,6 +29,9 @@ pub(super) struct Collect {
     /// Everything before is ready or given up; the batch that grows is `taken..grown`.
     grown: usize,
     cost: usize,
+    /// Sources of the batch that grows, each packet's counted anew, and the bytes of what they say.
+    sources: usize,
+    source_bytes: usize,
     /// Nothing before needs to be asked for.
     asked_to: usize,
     /// Of packets that were asked for, until they are part of the batch that grows.
@@ -71,6 +76,8 @@ impl Collect {
             taken: 0,
             grown: 0,
             cost: 0,
+            sources: 0,
+            source_bytes: 0,
             asked_to: 0,
             waiting_bytes: 0,
             open: BTreeMap::new(),
@@ -178,18 +185,20 @@ impl Collect {
     /// A batch that is full or the last; an empty one says that all was handed out.
     pub fn take_batch(&mut self) -> Option<Batch> {
         self.grow();
-        let full = self.cost >= self.block_bytes || self.grown == self.packets.len();
+        let full = self.is_full() || self.grown == self.packets.len();
         full.then(|| self.hand_out())
     }
 
     /// Takes what is ready into the batch, up to its first gap or its end.
     fn grow(&mut self) {
-        while self.cost < self.block_bytes
+        while !self.is_full()
             && let Some((_, place)) = self.packets.get_mut(self.grown)
         {
             match place {
                 Place::Ready(packet, bytes) => {
                     self.cost += packet.cost;
+                    self.sources += packet.sources;
+                    self.source_bytes += packet.source_bytes;
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(u64::from(*bytes));
                 }
                 Place::Wanted(copies) if copies.iter().all(|copy| self.away.contains(&copy.buck)) => {
@@ -200,6 +209,13 @@ impl Collect {
             }
             self.grown += 1;
         }
+    }
+
+    /// One more packet might not fit.
+    fn is_full(&self) -> bool {
+        self.cost >= self.block_bytes
+            || self.sources > SOURCES_MAX - PACKET_SOURCES_MAX
+            || self.source_bytes > SECTION_BYTES_MAX / 2
     }
 
     fn hand_out(&mut self) -> Batch {
@@ -213,7 +229,7 @@ impl Collect {
         }
         batch.streams = merge(streams);
         self.taken = self.grown;
-        self.cost = 0;
+        (self.cost, self.sources, self.source_bytes) = (0, 0, 0);
         batch
     }
 }
@@ -241,7 +257,13 @@ mod tests {
     }
 
     fn good(seq: u32) -> CheckedPacket {
-        CheckedPacket { bytes: Arc::from(seq.to_le_bytes()), cost: 10, streams: Vec::new() }
+        CheckedPacket {
+            bytes: Arc::from(seq.to_le_bytes()),
+            cost: 10,
+            sources: 1,
+            source_bytes: 1,
+            streams: Vec::new(),
+        }
     }
 
     /// Packet n is on the bucks given.
@@ -254,6 +276,24 @@ mod tests {
 
     fn seqs(batch: &Batch) -> Vec<u32> {
         batch.packets.iter().map(|(id, _)| id.seq).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_before_a_block_could_hold_no_more_sources() {
+        let many = |seq, sources, source_bytes| CheckedPacket { sources, source_bytes, ..good(seq) };
+        let batches = |packets: Vec<CheckedPacket>| {
+            let holders = vec![&[1][..]; packets.len()];
+            let mut collect = collect(&holders, usize::MAX, u64::MAX);
+            let (number, _, asked) = collect.next_ask().expect("all are asked of one");
+            collect.got(number, asked.into_iter().zip(packets.into_iter().map(Ok)).collect());
+            let batches = std::iter::from_fn(|| collect.take_batch().map(|batch| seqs(&batch)));
+            batches.take_while(|batch| !batch.is_empty()).collect::<Vec<_>>()
+        };
+        let most = PACKET_SOURCES_MAX;
+        let by_count = batches((0..20).map(|seq| many(seq, most, 1)).collect());
+        assert_eq!(by_count.iter().map(Vec::len).collect::<Vec<_>>(), [16, 4]);
+        let by_bytes = batches((0..5).map(|seq| many(seq, 1, 20 << 20)).collect());
+        assert_eq!(by_bytes.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
     }
 
     #[test]

@@ -116,7 +116,8 @@ impl Looks {
         let Some(look) = self.looks.get(at) else { return Due::Now };
         if let Some(until) = look.not_before.filter(|until| now.wall < *until) {
             // A clock that was set back must not keep a bucket waiting longer than a lease lasts.
-            return Due::At((now.mono + until.since(now.wall)).min(look.at + desk.rules.lease * 2));
+            let again = (now.mono + until.since(now.wall)).min(look.at + desk.rules.lease * 2);
+            return if again <= now.mono { Due::Now } else { Due::At(again) };
         }
         let late = look.at.saturating_add(desk.rules.late_every);
         let soon = look.at.saturating_add(backoff(desk, look.tries)).min(late);

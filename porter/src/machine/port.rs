@@ -133,6 +133,11 @@ impl Port {
             (JobAsk::ReadManifest, Reply::Got(bytes)) => self.on_manifest_read(now, bytes.as_deref(), survey, desk),
             // What was ported stands; merging is tried again when there is another part.
             _ if matches!(self.state, State::Merging(_)) => self.merged(),
+            (JobAsk::Build, Reply::Failed(why)) if matches!(self.state, State::Merging(_)) => {
+                // The parts stand as they are.
+                desk.trouble(&self.at.bucket_at(), &why);
+                self.merged()
+            }
             (_, Reply::Failed(why)) => Ported::Failed(why),
             (asked, _) => Ported::Failed(format!("an answer of another kind than {asked:?} asks for")),
         }
@@ -280,7 +285,8 @@ impl Port {
         let manifest = self.next_manifest(now, survey, desk);
         let news = match &self.base {
             Some(base) => !self.covered.is_empty() || base.completeness != manifest.completeness,
-            None => !self.covered.is_empty(),
+            // A loss that is known is written down, also when nothing else of the bucket could be had.
+            None => !self.covered.is_empty() || !manifest.completeness.missing.is_empty(),
         };
         match self.base.clone() {
             _ if news => self.begin_commit(now, manifest, desk),
@@ -293,7 +299,11 @@ impl Port {
     }
 
     fn begin_commit(&mut self, now: Now, manifest: Manifest, desk: &mut Desk) -> Ported {
-        let bytes = Arc::from(manifest.write());
+        let bytes: Arc<[u8]> = Arc::from(manifest.write());
+        // What no porter could read again must not stand for what bucks then let go of.
+        if Manifest::parse(&bytes).ok().as_ref() != Some(&manifest) {
+            return Ported::Failed(format!("manifest {} would be larger than one may be", manifest.version));
+        }
         self.state = State::Committing(Box::new(Committing { manifest: Arc::new(manifest), bytes, tries: 0 }));
         self.put_manifest(now, desk)
     }

@@ -150,6 +150,9 @@ pub struct CheckedPacket {
     pub bytes: Arc<[u8]>,
     /// Of its lines when stretched, and what they cost in memory.
     pub cost: usize,
+    /// How many (stream, host, app) it names, and the bytes of what they say.
+    pub sources: usize,
+    pub source_bytes: usize,
     /// Extents of events it holds.
     pub streams: Vec<StreamRange>,
 }

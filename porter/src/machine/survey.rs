@@ -3,7 +3,7 @@
 use super::collect::Copy;
 use super::desk::{Asked, Desk, JobAsk};
 use super::said::{Action, CheckedInventory};
-use crate::manifest::Closing;
+use crate::manifest::{Closing, MERGED_LOSSES_MAX, MERGED_RUNS_MAX};
 use crate::names::BucketAt;
 use crate::rules::BUCKET_PACKETS_MAX;
 use proto::ids::{NodeId, PacketId};
@@ -142,10 +142,12 @@ pub(super) fn merge_closing(into: &mut Closing, other: Closing) {
         }
     }
     into.runs.sort_unstable();
+    into.runs.truncate(MERGED_RUNS_MAX);
     for loss in other.losses {
         if !into.losses.contains(&loss) {
             into.losses.push(loss);
         }
     }
     into.losses.sort_unstable();
+    into.losses.truncate(MERGED_LOSSES_MAX);
 }

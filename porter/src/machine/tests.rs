@@ -16,6 +16,7 @@ use proto::packet::Packet;
 use proto::roster::{Peer, Role, Roster};
 use proto::seal::Domain;
 
+mod limits;
 mod world;
 
 use world::World;

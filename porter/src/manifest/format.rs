@@ -6,7 +6,7 @@ use crate::ranges::Ranges;
 use proto::closed::RunCount;
 use proto::field::{BadField, Fields, put_count, put_counted, put_u32, put_u64, put_varint};
 use proto::ids::{NodeId, RunId, StreamId};
-use proto::limits::{CLOSED_LOSSES_MAX, CLOSED_RUNS_MAX, ENVIRONMENT_BYTES_MAX, STREAM_EXTENTS_MAX};
+use proto::limits::{ENVIRONMENT_BYTES_MAX, STREAM_EXTENTS_MAX};
 use proto::message::{Completeness, SeqRange};
 use proto::packet::TimeSpan;
 use proto::time::{BucketId, Timestamp};
@@ -15,6 +15,10 @@ const MAGIC: [u8; 4] = *b"TBM1";
 
 /// Length and magic before, checksum behind.
 const AROUND_BYTES: usize = 12;
+
+/// Runs and losses of one tailer in one bucket, over all the closings it wrote: sixty-four times what one may name.
+pub const MERGED_RUNS_MAX: usize = 1 << 16;
+pub const MERGED_LOSSES_MAX: usize = 1 << 16;
 
 /// Blocks of a shard, and spans of time of a block.
 const BLOCKS_MAX: usize = 1 << 16;
@@ -226,10 +230,10 @@ fn take_closing(fields: &mut Fields<'_>) -> Result<Closing, BadField> {
         1 => Some(BucketId(fields.varint()?)),
         _ => return Err(fields.bad("a flag that is neither 0 nor 1")),
     };
-    let runs = take_list(fields, CLOSED_RUNS_MAX, |fields| {
+    let runs = take_list(fields, MERGED_RUNS_MAX, |fields| {
         Ok(RunCount { run: RunId(fields.u64()?), packets: fields.varint_u32()? })
     })?;
-    let losses = take_list(fields, CLOSED_LOSSES_MAX, |fields| {
+    let losses = take_list(fields, MERGED_LOSSES_MAX, |fields| {
         let stream = StreamId(fields.array()?);
         Ok((stream, take_list(fields, STREAM_EXTENTS_MAX, take_loss)?))
     })?;
