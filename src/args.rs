@@ -259,7 +259,7 @@ pub struct BlockSearch {
     pub block: PathBuf,
 
     /// What to find, as in `tailbuck search`
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(value_name = "QUERY", allow_hyphen_values = true, value_parser = query)]
     pub query: String,
 
     /// Print only how many lines there are
@@ -326,6 +326,12 @@ mod tests {
             assert_eq!(query_of(&words).as_deref(), Ok(*expected), "{words:?}");
         }
         assert_eq!(query_of(&["--cuont"]), Err(clap::error::ErrorKind::ValueValidation));
+        let in_block = |query| Typed::try_parse_from(["tailbuck", "porter", "block", "search", "a.tbk", query]);
+        assert!(in_block("-healthz").is_ok());
+        assert_eq!(
+            in_block("--limt").map_err(|error| error.kind()).err(),
+            Some(clap::error::ErrorKind::ValueValidation)
+        );
         assert!(query_of(&["x", "--cuont"]).is_err());
         assert_eq!(query_of(&["--help"]), Err(clap::error::ErrorKind::DisplayHelp));
         assert!(query_of(&["x", "--follow", "--from", "-1h"]).is_err(), "what is followed begins now");

@@ -84,7 +84,7 @@ impl Trouble {
 fn cat(path: &Path) -> anyhow::Result<Outcome> {
     let block = open(path)?;
     let mut out = BufWriter::with_capacity(1 << 18, io::stdout());
-    let (mut trouble, mut progress) = (Trouble::default(), Progress::new("reading"));
+    let (mut trouble, mut progress) = (Trouble::default(), Progress::of_printing("reading"));
     let numbers: Vec<u32> = (0..block.0.page_count()).collect();
     for numbers in numbers.chunks(PAGES_AT_ONCE) {
         for (number, bytes) in numbers.iter().zip(read_pages(&block, numbers, |_, page| Ok(bytes_of(page)))) {
@@ -139,7 +139,7 @@ fn find(typed: &BlockSearch) -> anyhow::Result<Outcome> {
     let mut search = Search::new(opened, ask.clone(), &candidates);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
     let mut printed = 0u64;
-    let (mut trouble, mut progress, mut done) = (Trouble::default(), Progress::new("searching"), 0);
+    let (mut trouble, mut progress, mut done) = (Trouble::default(), Progress::of_printing("searching"), 0);
     let go = AtomicBool::new(false);
     loop {
         match search.step() {

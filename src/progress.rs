@@ -1,9 +1,10 @@
-//! A bar on stderr that says how far long work is; nothing at all unless stderr is a terminal.
+//! A bar on stderr that says how far long work is; nothing at all unless stderr is a terminal, and nothing either
+//! where lines are printed on the same terminal.
 //!
 //! Drawn ten times a second at most, first when the work has taken that long, and wiped when it is over.
 
 use proto::io::clock::Clock;
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::time::Duration;
 
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(100);
@@ -21,6 +22,13 @@ pub struct Progress {
 impl Progress {
     pub fn new(what: &'static str) -> Self {
         Self { what, clock: Clock::real(), is_shown: stderr().is_terminal(), drawn: None }
+    }
+
+    /// For work that prints lines all the while; on a terminal they say how far it is.
+    pub fn of_printing(what: &'static str) -> Self {
+        let mut progress = Self::new(what);
+        progress.is_shown &= !stdout().is_terminal();
+        progress
     }
 
     /// So much of all of it is done.
