@@ -6,7 +6,7 @@
 //! says so and the answer must too. A plan only ever lets too much through; the query itself decides on lines.
 
 use crate::block::directory::PageEntry;
-use crate::block::index::find_in_leaf;
+use crate::block::index::{Found, find_in_leaf};
 use crate::block::postings::PageSet;
 use crate::block::{BlockError, Opened};
 use proto::event::{Event, Flags, Level, Source};
@@ -171,7 +171,7 @@ fn pages_of(node: &Node, opened: &Opened, leaves: &Leaves) -> Result<PageSet, Bl
     let count = opened.page_count();
     match node {
         Node::Everything => Ok(PageSet::all(count)),
-        Node::Text(needed) => pages_of_text(needed, opened, leaves),
+        Node::Text(needed) => Ok(TextPages::find(needed, opened, leaves)?.pages),
         Node::Place(query) => Ok(pages_of_place(query, opened)),
         Node::Event(id) => Ok(opened.pages_with(id.tailer, id.stream, id.offset)),
         Node::All(all) => {
@@ -194,25 +194,68 @@ fn pages_of(node: &Node, opened: &Opened, leaves: &Leaves) -> Result<PageSet, Bl
     }
 }
 
-fn pages_of_text(needed: &Needed, opened: &Opened, leaves: &Leaves) -> Result<PageSet, BlockError> {
-    let count = opened.page_count();
-    if !opened.filter.may_hold_all(needed) {
-        return Ok(PageSet::none(count));
+/// The pages that can hold a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextPages {
+    pub pages: PageSet,
+    /// Those where it can stand in cells alone.
+    pub in_cells: PageSet,
+    /// Those where any part of it can stand in a cell.
+    pub at_cells: PageSet,
+}
+
+impl TextPages {
+    fn none(pages: u32) -> Self {
+        let none = PageSet::none(pages);
+        Self { pages: none.clone(), in_cells: none.clone(), at_cells: none }
     }
-    let mut pages = PageSet::all(count);
-    for (from, to) in spans_of(needed) {
-        let mut found = PageSet::none(count);
-        for number in opened.leaf_table.holding(from, to) {
-            if let (Some(leaf), Some(bytes)) = (opened.leaf_table.leaves.get(number), leaves.get(&number)) {
-                find_in_leaf(leaf, number, bytes, from, to, count, &mut found)?;
+
+    fn all(pages: u32) -> Self {
+        let all = PageSet::all(pages);
+        Self { pages: all.clone(), in_cells: all.clone(), at_cells: all }
+    }
+
+    /// Asks the index; `leaves` are those of [`text_leaves`].
+    pub fn of(text: &[u8], opened: &Opened, leaves: &Leaves) -> Result<Self, BlockError> {
+        match of_text(text) {
+            Node::Text(needed) => Self::find(&needed, opened, leaves),
+            _ => Ok(Self::all(opened.page_count())),
+        }
+    }
+
+    fn find(needed: &Needed, opened: &Opened, leaves: &Leaves) -> Result<Self, BlockError> {
+        let count = opened.page_count();
+        if !opened.filter.may_hold_all(needed) {
+            return Ok(Self::none(count));
+        }
+        let mut text = Self { at_cells: PageSet::none(count), ..Self::all(count) };
+        let spans = spans_of(needed);
+        for &(from, to) in &spans {
+            let mut found = Found::none(count);
+            for number in opened.leaf_table.holding(from, to) {
+                if let (Some(leaf), Some(bytes)) = (opened.leaf_table.leaves.get(number), leaves.get(&number)) {
+                    find_in_leaf(leaf, number, bytes, from, to, count, &mut found)?;
+                }
+            }
+            text.pages.keep(&found.pages);
+            text.in_cells.keep(&found.in_cells);
+            text.at_cells.join(&found.in_cells);
+            if text.pages.is_empty() {
+                return Ok(Self::none(count));
             }
         }
-        pages.keep(&found);
-        if pages.is_empty() {
-            break;
+        // Grams that were not looked up could be the ones in a cell.
+        if spans.len() >= GRAMS_MAX {
+            text.at_cells.join(&text.pages);
         }
+        text.at_cells.keep(&text.pages);
+        Ok(text)
     }
-    Ok(pages)
+}
+
+/// Adds the leaves of the index that say where this text can be.
+pub fn text_leaves(text: &[u8], opened: &Opened, leaves: &mut BTreeSet<usize>) {
+    collect_leaves(&of_text(text), opened, leaves);
 }
 
 fn pages_of_place(query: &Query, opened: &Opened) -> PageSet {

@@ -119,11 +119,11 @@ fn format_of(folder: &Path, path: &Path) -> String {
     part.map_or(name, |part| part.to_string_lossy().into_owned())
 }
 
-/// A file's lines as a tailer would send them; times are a few lines a second.
-pub fn events_of(file: &LogFile, number: u32) -> Vec<OwnedEvent> {
+/// A file's stream; a host for every four files.
+pub fn source_of(file: &LogFile, number: u32) -> Arc<Source> {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
-    let source = Arc::new(Source {
+    Arc::new(Source {
         tailer: NodeId(u64::from(number / 4)),
         environment: Environment::default(),
         stream: StreamId(id),
@@ -133,32 +133,46 @@ pub fn events_of(file: &LogFile, number: u32) -> Vec<OwnedEvent> {
         generation: 0,
         predecessor: None,
         labels: Vec::new(),
-    });
+    })
+}
+
+/// Adds a line's events, cut as a tailer cuts; where the next line begins.
+pub fn cut_line(
+    source: &Arc<Source>,
+    mut offset: u64,
+    line: &[u8],
+    last: Flags,
+    (time, level_of): (Timestamp, impl Fn(&[u8]) -> Level),
+    events: &mut Vec<OwnedEvent>,
+) -> u64 {
+    let pieces = line.len().div_ceil(LINE_BYTES_MAX).max(1);
+    for piece in 0..pieces {
+        let bytes = &line[piece * LINE_BYTES_MAX..line.len().min((piece + 1) * LINE_BYTES_MAX)];
+        let event = OwnedEvent {
+            source: source.clone(),
+            offset,
+            time,
+            level: level_of(bytes),
+            flags: if piece + 1 < pieces { Flags::CONTINUES } else { last },
+            file_length: bytes.len() as u32,
+            line: bytes.to_vec(),
+        };
+        offset = event.borrow().end();
+        events.push(event);
+    }
+    offset
+}
+
+/// A file's lines as a tailer would send them; times are a few lines a second.
+pub fn events_of(file: &LogFile, number: u32) -> Vec<OwnedEvent> {
+    let source = source_of(file, number);
     let mut events = Vec::new();
     let mut offset = 0;
     for (at, line) in file.bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let ended = line.last() == Some(&b'\n');
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let pieces = line.len().div_ceil(LINE_BYTES_MAX).max(1);
-        for piece in 0..pieces {
-            let bytes = &line[piece * LINE_BYTES_MAX..line.len().min((piece + 1) * LINE_BYTES_MAX)];
-            let flags = match (piece + 1 < pieces, ended) {
-                (true, _) => Flags::CONTINUES,
-                (false, true) => Flags::NONE,
-                (false, false) => Flags::NEWLINE_ABSENT,
-            };
-            let event = OwnedEvent {
-                source: source.clone(),
-                offset,
-                time: Timestamp(1_795_255_200_000_000_000 + at as i64 * 250_000_000),
-                level: Level::Info,
-                flags,
-                file_length: bytes.len() as u32,
-                line: bytes.to_vec(),
-            };
-            offset = event.borrow().end();
-            events.push(event);
-        }
+        let whole = line.strip_suffix(b"\n");
+        let last = if whole.is_some() { Flags::NONE } else { Flags::NEWLINE_ABSENT };
+        let time = Timestamp(1_795_255_200_000_000_000 + at as i64 * 250_000_000);
+        offset = cut_line(&source, offset, whole.unwrap_or(line), last, (time, |_| Level::Info), &mut events);
     }
     events
 }

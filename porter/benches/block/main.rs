@@ -38,9 +38,13 @@ fn main() {
     if only.is_empty() || only == "speed" {
         speed::run(&corpus);
     }
+    if only.is_empty() || only == "rates" {
+        search::rates(&corpus);
+    }
     if only.is_empty() || only == "search" {
         let size = std::env::args().nth(2).and_then(|size| size.parse().ok());
-        search::run(&corpus, size.unwrap_or(1.0));
+        let beside_others = std::env::args().nth(3).is_none_or(|arg| arg != "alone");
+        search::run(&corpus, size.unwrap_or(1.0), beside_others);
     }
 }
 

@@ -1,7 +1,8 @@
-//! How quickly found: candidate rates of what is absent; then a store of a gibibyte and more is searched, by us and,
+//! How quickly found: candidate rates of what is absent; and a store of a gibibyte and more is searched, by us and,
 //! in turn, by what Debian has for the same lines as plain or squeezed files.
 //!
-//! `cargo bench -p porter --bench block -- search 10` makes and searches ten gibibytes, `search 0.2` a fifth of one. Files are in the page cache, blocks'
+//! `cargo bench -p porter --bench block -- search 10` makes and searches ten gibibytes, `search 0.2` a fifth of one;
+//! `search 1 alone` leaves the other programs out. `rates` is of what is absent. Files are in the page cache, blocks'
 //! directories in memory, as a porter holds them. Times are of the clock on two threads, medians; beside them
 //! processor seconds, ours and of programs that were run.
 
@@ -11,7 +12,7 @@ use crate::store::{Held, NEEDLE, Store, words_near};
 use porter::block::beside::side_by_side_with;
 use porter::block::count::{Hands, Steps, count_lines, histograms};
 use porter::block::page::PageReader;
-use porter::block::search::{Step, hits};
+use porter::block::search::{Step, Uncounted, hits};
 use porter::block::{Ask, Candidates, Opened, Profile, Search, context};
 use proto::event::OwnedEvent;
 use proto::message::SearchOrder;
@@ -24,11 +25,15 @@ static GO: AtomicBool = AtomicBool::new(false);
 const HANDS: Hands<'static> = Hands { threads: 2, cancel: &GO };
 const RUNS: usize = 5;
 
-pub fn run(corpus: &Corpus, gibibytes: f64) {
+/// Pages that are opened in vain.
+pub fn rates(corpus: &Corpus) {
     let events = corpus.events();
     let events = &events[..events.len().min(400_000)];
     absent(&write(events, Profile::Recent).bytes, "128 KiB pages", [0.1, 2.0, 1.0]);
     absent(&write(events, Profile::Archive).bytes, "1 MiB pages", [1.0, 10.0, 5.0]);
+}
+
+pub fn run(corpus: &Corpus, gibibytes: f64, beside_others: bool) {
     let store = Store::make(corpus, (gibibytes * 10.0) as u64);
     let (held, took) = clocked(|| store.parts.iter().map(crate::store::Part::open).collect::<Vec<_>>());
     let (raw, lines) = held
@@ -36,7 +41,7 @@ pub fn run(corpus: &Corpus, gibibytes: f64) {
         .fold((0, 0), |(raw, lines), held| (raw + held.opened.head.raw_bytes, lines + held.opened.head.lines));
     let length: u64 = held.iter().map(|held| held.opened.length).sum();
     println!("store: {} blocks, {lines} lines, {raw} bytes raw, {length} as blocks; opened in {took}", held.len());
-    let race = Race { store: &store, held: &held, lines, scale: (gibibytes).max(1.0) };
+    let race = Race { store: &store, held: &held, lines, scale: (gibibytes).max(1.0), beside_others };
     race.counts();
     race.others();
 }
@@ -122,6 +127,7 @@ struct Race<'a> {
     lines: u64,
     /// Targets are for a gibibyte; what grows may grow so many times.
     scale: f64,
+    beside_others: bool,
 }
 
 impl Race<'_> {
@@ -152,15 +158,17 @@ impl Race<'_> {
     fn count(&self, name: &str, limit: f64, (text, other): &(String, Other)) {
         let query = query(text);
         let blocks: Vec<_> = self.held.iter().map(|held| (&held.opened, &held.file)).collect();
-        let pages: usize = blocks
+        let (pages, bytes) = blocks
             .iter()
-            .filter_map(|(opened, file)| Candidates::find(opened, *file, &query, TimeRange::ALL).ok())
-            .map(|found| found.pages.len())
-            .sum();
+            .filter_map(|(opened, file)| Uncounted::find(opened, *file, &query, TimeRange::ALL).ok())
+            .map(|left| left.candidates)
+            .fold((0, 0), |(pages, bytes), found| (pages + found.pages.len(), bytes + found.bytes));
         let (counted, took) = repeated(RUNS, || count_lines(&blocks, &query, TimeRange::ALL, HANDS));
-        let mut more = format!("{text}: {} of {} lines, {pages} pages", counted.counts, self.lines);
+        let mut more =
+            format!("{text}: {} of {} lines, {pages} pages of {bytes} bytes read", counted.counts, self.lines);
         let mut is_right = counted.trouble.is_empty();
-        for (program, command) in self.commands(other) {
+        let commands = if self.beside_others { self.commands(other) } else { Vec::new() };
+        for (program, command) in commands {
             let is_there =
                 |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
             if !program.split(" | ").all(is_there) {

@@ -3,6 +3,7 @@
 use crate::corpus::{Corpus, write};
 use crate::{row, timed};
 use porter::block::index::IndexBuilder;
+use porter::block::page::PageReader;
 use porter::block::{Opened, Profile};
 use proto::event::OwnedEvent;
 
@@ -36,9 +37,12 @@ pub fn run(corpus: &Corpus) {
         println!("frames are {:.1} % of raw; squeezed at level {}", all / raw / 1e4, shares.join(", "));
         let opened = Opened::open(&written.bytes[..]).expect("it was just written");
         let (read, seconds) = timed(|| {
-            (0..opened.page_count())
-                .map(|number| opened.read_page(&written.bytes[..], number).map_or(0, |page| page.text().len()))
-                .sum::<usize>()
+            let mut reader = PageReader::default();
+            let mut text = |number| {
+                let bytes = opened.fetch_pages(&written.bytes[..], &[number]).expect("it was just written");
+                reader.read(&opened, number, &bytes[0]).map_or(0, |page| page.text().len())
+            };
+            (0..opened.page_count()).map(&mut text).sum::<usize>()
         });
         let name = format!("read everything back, {profile:?} >= 400 MB/s/core");
         row(&name, &format!("{:.0} MB/s of {read}", raw / seconds), raw / seconds >= 400.0);

@@ -3,10 +3,9 @@
 //! Made from the corpus, again and again with other numbers in its lines, part by part so that memory stays bounded,
 //! once: it is kept under `target` and made anew when the corpus, the size or the format is another.
 
-use crate::corpus::{Corpus, Dice, LogFile, write};
+use crate::corpus::{Corpus, Dice, LogFile, cut_line, source_of, write};
 use porter::block::{BlockError, Opened, Profile, Ranges};
 use proto::event::{Flags, Level, OwnedEvent, Source};
-use proto::ids::{Environment, NodeId, StreamId};
 use proto::limits::LINE_BYTES_MAX;
 use proto::time::Timestamp;
 use std::fs::{self, File};
@@ -62,6 +61,11 @@ impl Ranges for BlockFile {
 }
 
 impl Part {
+    /// The block is put in its place last.
+    fn is_there(&self) -> bool {
+        self.block.is_file()
+    }
+
     pub fn open(&self) -> Held {
         let file = File::open(&self.block).expect("the store was just made");
         let length = file.metadata().expect("an open file").len();
@@ -79,19 +83,23 @@ impl Store {
         let name = format!("{tenths}-{:08x}-{golden:08x}", crc32c::crc32c(corpus.to_string().as_bytes()));
         let folder = target().join("block-bench").join(name);
         fs::create_dir_all(&folder).expect("a folder under target");
-        let mut maker = Maker::new(corpus, parts);
-        let parts = (0..parts).map(|number| {
-            let path = |kind: &str| folder.join(format!("part-{number:03}.{kind}"));
-            let part = Part { block: path("tbk"), raw: path("log"), squeezed: path("log.zst") };
-            let is_there = part.block.is_file();
-            let events = maker.part(number, bytes as usize / parts, is_there);
-            if !is_there {
-                eprintln!("making {} of {parts}", number + 1);
-                part.write(&events);
+        let all: Vec<Part> = (0..parts)
+            .map(|number| {
+                let path = |kind: &str| folder.join(format!("part-{number:03}.{kind}"));
+                Part { block: path("tbk"), raw: path("log"), squeezed: path("log.zst") }
+            })
+            .collect();
+        if !all.iter().all(Part::is_there) {
+            let mut maker = Maker::new(corpus, parts);
+            for (number, part) in all.iter().enumerate() {
+                let events = maker.part(number, bytes as usize / parts, part.is_there());
+                if !part.is_there() {
+                    eprintln!("making {} of {parts}", number + 1);
+                    part.write(&events);
+                }
             }
-            part
-        });
-        Self { parts: parts.collect() }
+        }
+        Self { parts: all }
     }
 
     pub fn raws(&self) -> Vec<String> {
@@ -200,31 +208,15 @@ impl Stream<'_> {
             if self.rounds > 0 {
                 renumber(&mut line, dice);
             }
-            self.events(&line, events);
+            let told = (Timestamp(0), level_of);
+            self.offset = cut_line(&self.source, self.offset, &line, Flags::NONE, told, events);
         }
     }
+}
 
-    fn events(&mut self, line: &[u8], events: &mut Vec<OwnedEvent>) {
-        let pieces = line.len().div_ceil(LINE_BYTES_MAX).max(1);
-        for piece in 0..pieces {
-            let bytes = &line[piece * LINE_BYTES_MAX..line.len().min((piece + 1) * LINE_BYTES_MAX)];
-            let event = OwnedEvent {
-                source: self.source.clone(),
-                offset: self.offset,
-                time: Timestamp(0),
-                level: if bytes.windows(5).any(|word| word.eq_ignore_ascii_case(b"error")) {
-                    Level::Error
-                } else {
-                    Level::Info
-                },
-                flags: if piece + 1 < pieces { Flags::CONTINUES } else { Flags::NONE },
-                file_length: bytes.len() as u32,
-                line: bytes.to_vec(),
-            };
-            self.offset = event.borrow().end();
-            events.push(event);
-        }
-    }
+fn level_of(line: &[u8]) -> Level {
+    let is_error = line.windows(5).any(|word| word.eq_ignore_ascii_case(b"error"));
+    if is_error { Level::Error } else { Level::Info }
 }
 
 /// The last two digits of every longer run of them become others, behind where a stamp would be.
@@ -239,22 +231,6 @@ fn renumber(line: &mut [u8], dice: &mut Dice) {
             line[at] = b'0' + drawn % 10;
         }
     }
-}
-
-fn source_of(file: &LogFile, number: u32) -> Arc<Source> {
-    let mut id = [0; 16];
-    id[..4].copy_from_slice(&number.to_be_bytes());
-    Arc::new(Source {
-        tailer: NodeId(u64::from(number / 4)),
-        environment: Environment::default(),
-        stream: StreamId(id),
-        host: format!("host{}", number / 4),
-        app: file.format.clone(),
-        path: format!("/var/log/{}.{number}.log", file.format),
-        generation: 0,
-        predecessor: None,
-        labels: Vec::new(),
-    })
 }
 
 /// The words nearest to a share of the lines of a file, looked for in every 64th line.

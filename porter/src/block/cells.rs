@@ -29,6 +29,7 @@ use super::numbers::take_numbers;
 use super::template::CELL;
 use proto::field::{BadField, Fields};
 
+mod pass;
 pub mod shared;
 pub mod writer;
 
@@ -334,6 +335,10 @@ mod tests {
                 assert_eq!(&cells.arena[from as usize..to as usize], cell);
             }
         }
+        cells.end().unwrap();
+        let mut cells = Cells::new(Fields::new(&streams.heads), &streams.text, &streams.numbers, 1 << 20);
+        cells.take_groups().unwrap();
+        columns.iter().for_each(|column| cells.pass_column(column.len()).unwrap());
         cells.end().unwrap();
         streams.heads.len() + streams.text.len() + streams.numbers.len()
     }

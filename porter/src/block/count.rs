@@ -5,13 +5,14 @@
 
 use super::BlockError;
 use super::beside::side_by_side_with;
-use super::directory::{Count, NANOS_PER_MINUTE};
+use super::directory::{Count, NANOS_PER_MINUTE, PageEntry};
 use super::opened::{Opened, Ranges};
 use super::page::{Page, PageReader};
-use super::search::{Candidates, PAGES_AT_ONCE, each_match};
+use super::search::{Candidates, PAGES_AT_ONCE, Uncounted, each_match, is_within};
+use super::told::Told;
 use crate::plan::{Plan, levels_of};
-use proto::event::{Flags, Level};
-use proto::query::{Query, Sweep, TimeRange};
+use proto::event::{Event, Flags, Level, Source};
+use proto::query::{Expr, Query, TimeRange};
 use proto::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +113,7 @@ pub struct Counted<T> {
 struct Job<'a, R: ?Sized> {
     block: Block<'a, R>,
     range: TimeRange,
-    pages: Vec<u32>,
+    pages: Vec<(u32, Option<Told>)>,
 }
 
 /// Lines that fit, by step and level. Opens no page that tables can answer for.
@@ -123,13 +124,18 @@ pub fn histograms<'a, R: Ranges + Sync + ?Sized>(
     hands: Hands<'_>,
 ) -> Counted<Histogram> {
     let mut counts = Histogram::new();
-    let look = |reader: &mut PageReader<'a>, job: &Job<'a, R>, number, bytes: &[u8], into: &mut Histogram| {
+    let look = |reader: &mut PageReader<'a>, job: &Job<'a, R>, number: &Wanted, bytes: &[u8], into: &mut Histogram| {
+        let number = number.0;
         let page = reader.read(job.block.0, number, bytes)?;
         count_page(job.block.0, page, query, (job.range, steps), hands.cancel, into)
     };
     let left: Vec<Vec<TimeRange>> =
         blocks.iter().map(|(opened, _)| count_tables(opened, query, steps, &mut counts)).collect();
-    let mut counted = each_page(blocks, query, &left, hands, &look);
+    let find = |(opened, ranges): Block<'a, R>, range| {
+        let pages = Candidates::find(opened, ranges, query, range)?.pages;
+        Ok((0, pages.into_iter().map(|number| (number, None)).collect()))
+    };
+    let mut counted = each_page(blocks, &left, hands, &find, &look);
     for more in counted.counts {
         more.into_iter().for_each(|(step, more)| *counts.entry(step).or_default() += more);
     }
@@ -144,18 +150,20 @@ pub fn count_lines<'a, R: Ranges + Sync + ?Sized>(
     hands: Hands<'_>,
 ) -> Counted<u64> {
     let steps = Steps { range, nanos: 0 };
-    let whole = query.sweep().filter(|sweep| sweep.is_whole);
-    let look = |reader: &mut PageReader<'a>, job: &Job<'a, R>, number: u32, bytes: &[u8], into: &mut u64| {
-        let opened = job.block.0;
-        let alone = whole.filter(|_| is_text_alone(opened, number, job.range));
-        if let Some(sweep) = alone {
-            let text = reader.text(opened, number, bytes)?;
+    let asks_text = asks_text_alone(&query.expr);
+    let look = |reader: &mut PageReader<'a>, job: &Job<'a, R>, wanted: &Wanted, bytes: &[u8], into: &mut u64| {
+        let (opened, (number, told)) = (job.block.0, wanted);
+        let number = *number;
+        if asks_text && is_text_alone(opened, number, job.range) {
+            let templates = told.as_ref().map(|told| told.templates.as_slice());
+            let text = reader.text_of(opened, number, bytes, templates)?;
             if text.is_clean {
-                *into += count_text(sweep, text.bytes);
+                let source = opened.sources.first().ok_or(BlockError::Foreign)?;
+                *into += count_text(query, source, text.bytes) + told.as_ref().map_or(0, |told| told.fitting);
                 return Ok(());
             }
         }
-        let page = if alone.is_some() { reader.finish(opened, number)? } else { reader.read(opened, number, bytes)? };
+        let page = reader.read(opened, number, bytes)?;
         let mut counts = Histogram::new();
         count_page(opened, page, query, (job.range, steps), hands.cancel, &mut counts)?;
         *into += counts.values().sum::<u64>();
@@ -164,51 +172,101 @@ pub fn count_lines<'a, R: Ranges + Sync + ?Sized>(
     let mut tables = Histogram::new();
     let left: Vec<Vec<TimeRange>> =
         blocks.iter().map(|(opened, _)| count_tables(opened, query, steps, &mut tables)).collect();
-    let counted = each_page(blocks, query, &left, hands, &look);
-    let counts = tables.values().sum::<u64>() + counted.counts.iter().sum::<u64>();
+    let find = |(opened, ranges): Block<'a, R>, range| {
+        let left = Uncounted::find(opened, ranges, query, range)?;
+        Ok((left.known, left.candidates.pages.into_iter().zip(left.told).collect()))
+    };
+    let counted = each_page(blocks, &left, hands, &find, &look);
+    let counts = tables.values().sum::<u64>() + counted.known + counted.counts.iter().sum::<u64>();
     Counted { counts, trouble: counted.trouble }
 }
 
 /// Whether a page's lines can be told by its text: each is whole, and all are in the range.
 fn is_text_alone(opened: &Opened, number: u32, range: TimeRange) -> bool {
-    opened.pages.get(number as usize).is_some_and(|page| {
-        let all_in = range.contains(Timestamp(page.earliest)) && range.contains(Timestamp(page.latest));
-        all_in && !Flags(page.flags).has(Flags::CONTINUES)
-    })
+    let is_cut = |page: &PageEntry| Flags(page.flags).has(Flags::CONTINUES);
+    is_within(opened, number, range) && !opened.pages.get(number as usize).is_some_and(is_cut)
 }
 
-fn count_text(sweep: &Sweep, text: &[u8]) -> u64 {
-    let (mut from, mut count, mut swept) = (0, 0, sweep.over(text));
-    while let Some(place) = swept.next(from) {
-        count += 1;
-        let rest = text.get(place..).unwrap_or_default();
-        from = place + memchr::memchr(b'\n', rest).unwrap_or(rest.len()) + 1;
+/// Whether nothing but a line's bytes decides.
+fn asks_text_alone(expr: &Expr) -> bool {
+    match expr {
+        Expr::Everything | Expr::Text(_) | Expr::Pattern(_) => true,
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().all(asks_text_alone),
+        Expr::Not(inner) => asks_text_alone(inner),
+        Expr::Field(..) => false,
+    }
+}
+
+/// Lines of a text that fit a query which asks for nothing but text; so any source will do.
+fn count_text(query: &Query, source: &Source, text: &[u8]) -> u64 {
+    let event = |line| Event {
+        source,
+        offset: 0,
+        time: Timestamp(0),
+        level: Level::Unknown,
+        flags: Flags::NONE,
+        file_length: 0,
+        line,
+    };
+    let fits = |start: usize, end: usize| text.get(start..end).is_some_and(|line| query.matches(&event(line)));
+    let end_of = |at: usize| {
+        let rest = text.get(at..).unwrap_or_default();
+        at + memchr::memchr(b'\n', rest).unwrap_or(rest.len())
+    };
+    let (mut from, mut count) = (0, 0);
+    let mut swept = query.sweep().map(|sweep| (sweep, sweep.over(text)));
+    while from < text.len() {
+        let (place, is_sure) = match &mut swept {
+            Some((sweep, swept)) => match swept.next(from) {
+                Some(place) => (place, sweep.is_whole),
+                None => break,
+            },
+            None => (from, false),
+        };
+        let end = end_of(place);
+        let start =
+            || memchr::memrchr(b'\n', text.get(from..place).unwrap_or_default()).map_or(from, |at| from + at + 1);
+        count += u64::from(is_sure || fits(start(), end));
+        from = end + 1;
     }
     count
 }
 
-/// Looks at every page that can hold a match of what is left of each block; a result for some pages each.
+/// A page to be read, and what is known of it.
+type Wanted = (u32, Option<Told>);
+
+/// What was counted without reading, and a result for some pages each.
+struct Looked<T> {
+    known: u64,
+    counts: Vec<T>,
+    trouble: Vec<BlockError>,
+}
+
+/// Looks at every page that must be read of what is left of each block; `find` says which.
 fn each_page<'a, T: Default + Send, R: Ranges + Sync + ?Sized>(
     blocks: &[Block<'a, R>],
-    query: &Query,
     left: &[Vec<TimeRange>],
     hands: Hands<'_>,
-    look: &(impl Fn(&mut PageReader<'a>, &Job<'a, R>, u32, &[u8], &mut T) -> Result<(), BlockError> + Sync),
-) -> Counted<Vec<T>> {
-    let mut trouble = Vec::new();
+    find: &(impl Fn(Block<'a, R>, TimeRange) -> Result<(u64, Vec<Wanted>), BlockError> + Sync),
+    look: &(impl Fn(&mut PageReader<'a>, &Job<'a, R>, &Wanted, &[u8], &mut T) -> Result<(), BlockError> + Sync),
+) -> Looked<T> {
+    let (mut known, mut trouble) = (0, Vec::new());
     let wanted: Vec<(Block<'a, R>, TimeRange)> =
         blocks.iter().zip(left).flat_map(|(&block, left)| left.iter().map(move |&range| (block, range))).collect();
     let found = side_by_side_with(
         hands.threads,
         &wanted,
         || (),
-        |(), ((opened, ranges), range)| Candidates::find(opened, *ranges, query, *range),
+        |(), (block, range)| {
+            if hands.cancel.load(Ordering::Relaxed) { Err(BlockError::Cancelled) } else { find(*block, *range) }
+        },
     );
     let mut jobs = Vec::new();
     for ((block, range), found) in wanted.into_iter().zip(found) {
         match found {
-            Ok(found) => {
-                let together = found.pages.chunks(PAGES_AT_ONCE);
+            Ok((more, pages)) => {
+                known += more;
+                let together = pages.chunks(PAGES_AT_ONCE);
                 jobs.extend(together.map(|pages| Job { block, range, pages: pages.to_vec() }));
             }
             Err(why) => trouble.push(why),
@@ -216,14 +274,19 @@ fn each_page<'a, T: Default + Send, R: Ranges + Sync + ?Sized>(
     }
     let looked = side_by_side_with(hands.threads, &jobs, PageReader::default, |reader, job| {
         let (mut counts, mut trouble) = (T::default(), Vec::new());
-        match job.block.0.fetch_pages(job.block.1, &job.pages) {
+        let is_cancelled = || hands.cancel.load(Ordering::Relaxed);
+        if is_cancelled() {
+            return (counts, vec![BlockError::Cancelled]);
+        }
+        let numbers: Vec<u32> = job.pages.iter().map(|(number, _)| *number).collect();
+        match job.block.0.fetch_pages(job.block.1, &numbers) {
             Ok(fetched) => {
-                for (&number, bytes) in job.pages.iter().zip(fetched) {
-                    if hands.cancel.load(Ordering::Relaxed) {
+                for (wanted, bytes) in job.pages.iter().zip(fetched) {
+                    if is_cancelled() {
                         trouble.push(BlockError::Cancelled);
                         break;
                     }
-                    trouble.extend(look(reader, job, number, &bytes, &mut counts).err());
+                    trouble.extend(look(reader, job, wanted, &bytes, &mut counts).err());
                 }
             }
             Err(why) => trouble.push(why),
@@ -235,7 +298,7 @@ fn each_page<'a, T: Default + Send, R: Ranges + Sync + ?Sized>(
         counts.push(more);
         trouble.extend(bad);
     }
-    Counted { counts, trouble }
+    Looked { known, counts, trouble }
 }
 
 /// Counts on this thread what fits in one block, or says what can't be read.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! u64 at, u64 bytes                               the leaves of the gram index
-//! 8 times u64 at, u32 packed, u32 bytes, u32 crc  head, sources, pages, counts, extents, leaf table, templates, filter;
-//!                                                 the crc32c is of the packed bytes; plain when packed = bytes
+//! 9 times u64 at, u32 packed, u32 bytes, u32 crc  head, sources, pages, counts, extents, leaf table, templates,
+//!                                                 tallies, filter; the crc32c is of the packed bytes; plain when packed = bytes
 //! u8 version, u8 profile, 2 zeros
 //! u32 crc32c of all the above
 //! "tbk1"
@@ -21,7 +21,7 @@ use std::ops::Range;
 pub const MAGIC: &[u8; 4] = b"tbk1";
 
 /// Sections in the order they stand.
-pub const SECTIONS: [Part; 8] = [
+pub const SECTIONS: [Part; 9] = [
     Part::Head,
     Part::Sources,
     Part::Pages,
@@ -29,6 +29,7 @@ pub const SECTIONS: [Part; 8] = [
     Part::Extents,
     Part::LeafTable,
     Part::Templates,
+    Part::Tallies,
     Part::Filter,
 ];
 

@@ -47,6 +47,15 @@ impl KeySet {
         }
     }
 
+    /// One word of the bitmap.
+    #[must_use]
+    pub fn word(&self, place: usize) -> u64 {
+        match self.groups[place / GROUP] {
+            0 => 0,
+            number => self.words[(usize::from(number) - 1) * GROUP + place % GROUP],
+        }
+    }
+
     #[cold]
     fn make(&mut self, group: usize) -> usize {
         let made = self.used.len();

@@ -38,6 +38,9 @@ pub const LONG_FRAME_BYTES: usize = 96 << 10;
 pub const TEMPLATES_MAX: usize = 1 << 17;
 pub const TEMPLATES_BYTES_MAX: usize = 8 << 20;
 
+/// Tallies of a block: no page has more templates than events. Eight bytes each of them in an opened block.
+pub const TALLIES_MAX: usize = BLOCK_BYTES_MAX / EVENT_COST_BYTES;
+
 /// What later pages of an app take from the first one as their dictionary: the end of each frame. Held in memory
 /// for each app of an opened block.
 pub const BASE_BYTES_MAX: usize = 512 << 10;

@@ -14,8 +14,8 @@
 //! "tbk1" u8 version, 3 zeros
 //! pages       one after another                                        drawn in `page`
 //! leaves      of the gram index                                        drawn in `index`
-//! sections    head, sources, pages, counts, extents, leaf table,       drawn in `directory`, `index`, `templates`
-//!             templates, each a zstd frame; then the filter, plain
+//! sections    head, sources, pages, counts, extents, leaf table,       drawn in `directory`, `index`, `templates`, `tallies`
+//!             templates, tallies, each a zstd frame; then the filter, plain
 //! footer      see `footer`; found by reading the file's last bytes
 //! ```
 //!
@@ -33,6 +33,7 @@
 //! their bytes, up to a mebibyte; beyond that, or when the rest is in another block, another line begins. Pages
 //! are never cut inside such a line, so text across a piece's end is found like any other.
 
+pub mod alphabet;
 pub mod beside;
 pub mod bits;
 pub mod cells;
@@ -53,8 +54,10 @@ pub mod parts;
 pub mod postings;
 pub mod search;
 pub mod summary;
+pub mod tallies;
 pub mod template;
 pub mod templates;
+pub mod told;
 pub mod verify;
 pub mod writer;
 
@@ -181,6 +184,7 @@ pub enum Part {
     LeafTable,
     Filter,
     Templates,
+    Tallies,
     /// One leaf of the gram index, by number.
     Leaf(usize),
     /// One page, by number.
@@ -200,6 +204,7 @@ impl fmt::Display for Part {
             Self::LeafTable => f.write_str("leaf table"),
             Self::Filter => f.write_str("filter"),
             Self::Templates => f.write_str("template table"),
+            Self::Tallies => f.write_str("tallies"),
             Self::Leaf(number) => write!(f, "index leaf {number}"),
             Self::Page(number) => write!(f, "page {number}"),
         }

@@ -12,19 +12,21 @@ use super::index::LeafTable;
 use super::limits::BASES_MAX;
 use super::page::{Base, Page, PageReader};
 use super::postings::PageSet;
+use super::tallies::Tallies;
 use super::templates::TemplateTable;
 use super::{BlockError, Part};
-use crate::plan::{Leaves, Plan};
+use crate::plan::Leaves;
 use proto::event::Source;
 use proto::field::BadField;
 use proto::grams::GramFilter;
 use proto::ids::{NodeId, StreamId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What is read first, hoping that it holds the whole directory; that of a 64 MiB block does.
-pub const SUFFIX_BYTES: u64 = 256 << 10;
+/// What is read first, hoping that it holds the whole directory: one of 128 MiB of lines of 27 kinds takes 300 KB,
+/// half of it templates, and a second round to an object store costs more than the rest of a megabyte does.
+pub const SUFFIX_BYTES: u64 = 512 << 10;
 
 /// Where the first page begins: behind the four bytes that name the format, its version and three zeros.
 pub const PAGES_AT: u64 = 8;
@@ -107,7 +109,10 @@ pub struct Opened {
     /// Of each stream.
     pub extents: Vec<Vec<Extent>>,
     pub leaf_table: LeafTable,
-    pub templates: TemplateTable,
+    /// Without it pages of plain lines can still be read; the others say what is wrong with it.
+    pub templates: Result<TemplateTable, BlockError>,
+    /// Without them more pages are opened than need be.
+    pub tallies: Result<Tallies, BlockError>,
     pub filter: GramFilter,
     /// Pages others learned from. What is wrong with one is told by the pages that need it.
     pub bases: BTreeMap<u32, Result<Base, BlockError>>,
@@ -159,7 +164,11 @@ impl Opened {
         let extents = read_extents(&section(Part::Extents)?).map_err(named(Part::Extents))?;
         let region = footer.leaves.end - footer.leaves.start;
         let leaf_table = LeafTable::read(&section(Part::LeafTable)?, region).map_err(named(Part::LeafTable))?;
-        let templates = TemplateTable::read(&section(Part::Templates)?).map_err(named(Part::Templates))?;
+        let templates =
+            section(Part::Templates).and_then(|bytes| TemplateTable::read(&bytes).map_err(named(Part::Templates)));
+        let tallies = templates.as_ref().map_err(Clone::clone).and_then(|templates| {
+            Tallies::read(&section(Part::Tallies)?, &pages, templates).map_err(named(Part::Tallies))
+        });
         let filter = GramFilter::from_bytes(&section(Part::Filter)?)
             .ok_or(BlockError::Damaged { part: Part::Filter, why: "not a power of two of bytes" })?;
         let mut streams: Vec<_> = sources.iter().map(|source| (source.tailer, source.stream)).collect();
@@ -178,6 +187,7 @@ impl Opened {
             extents,
             leaf_table,
             templates,
+            tallies,
             filter,
             bases: BTreeMap::new(),
             length,
@@ -242,9 +252,9 @@ impl Opened {
         self.page(number, &bytes)
     }
 
-    /// Fetches the leaves a plan needs, in one round, and checks them.
-    pub fn fetch_leaves<R: Ranges + ?Sized>(&self, ranges: &R, plan: &Plan) -> Result<Leaves, BlockError> {
-        let numbers: Vec<usize> = plan.leaves(self).into_iter().collect();
+    /// Fetches these leaves, in one round, and checks them.
+    pub fn fetch_leaves<R: Ranges + ?Sized>(&self, ranges: &R, numbers: BTreeSet<usize>) -> Result<Leaves, BlockError> {
+        let numbers: Vec<usize> = numbers.into_iter().collect();
         let leaves: Vec<_> = numbers.iter().filter_map(|&number| self.leaf_table.leaves.get(number)).collect();
         let start = self.footer.leaves.start;
         let wanted: Vec<Range<u64>> =

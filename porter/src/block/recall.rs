@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 const CHECKS: usize = 1_000_000;
 
-struct Draw(u64);
+pub(super) struct Draw(pub u64);
 
 impl Draw {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound.max(1)
     }
@@ -37,7 +37,8 @@ impl Draw {
     }
 }
 
-fn events(draw: &mut Draw) -> Vec<OwnedEvent> {
+/// These lines in four streams; some are pieces of the next.
+pub(super) fn events_of(lines: &[Vec<u8>], mut is_piece: impl FnMut(usize) -> bool) -> Vec<OwnedEvent> {
     let source = |stream: u8| {
         Arc::new(Source {
             tailer: NodeId(1),
@@ -52,18 +53,17 @@ fn events(draw: &mut Draw) -> Vec<OwnedEvent> {
         })
     };
     let mut events = Vec::new();
-    for stream in 0..4 {
+    for (stream, lines) in (0..).zip(lines.chunks(lines.len().div_ceil(4).max(1))) {
         let (source, mut offset) = (source(stream), 0);
-        for _ in 0..700 {
-            let line = draw.line();
+        for (at, line) in lines.iter().enumerate() {
             let event = OwnedEvent {
                 source: source.clone(),
                 offset,
                 time: Timestamp(1_795_255_200_000_000_000),
                 level: Level::Info,
-                flags: if draw.below(9) == 0 { Flags::CONTINUES } else { Flags::NONE },
+                flags: if is_piece(at) { Flags::CONTINUES } else { Flags::NONE },
                 file_length: line.len() as u32,
-                line,
+                line: line.clone(),
             };
             offset = event.borrow().end();
             events.push(event);
@@ -85,20 +85,24 @@ fn needle(draw: &mut Draw, text: &[u8]) -> Vec<u8> {
     if draw.below(2) == 0 { needle.to_ascii_uppercase() } else { needle.to_vec() }
 }
 
-#[test]
-fn no_page_that_holds_a_needle_is_passed_over() {
-    let mut draw = Draw(11);
-    let head = BlockHead {
+pub(super) fn head() -> BlockHead {
+    BlockHead {
         environment: Environment::default(),
         first: BucketId(1),
         last: BucketId(1),
         width: BucketWidth::default(),
         shard: 0,
         shards: 1,
-    };
-    let mut writer = Writer::new(head, Profile::Recent);
+    }
+}
+
+#[test]
+fn no_page_that_holds_a_needle_is_passed_over() {
+    let mut draw = Draw(11);
+    let mut writer = Writer::new(head(), Profile::Recent);
     writer.page_bytes = 500;
-    events(&mut draw).iter().for_each(|event| writer.add(&event.borrow()).unwrap());
+    let lines: Vec<Vec<u8>> = (0..2800).map(|_| draw.line()).collect();
+    events_of(&lines, |_| draw.below(9) == 0).iter().for_each(|event| writer.add(&event.borrow()).unwrap());
     let bytes = writer.finish().bytes;
     let opened = Opened::open(&bytes[..]).unwrap();
     let pages: Vec<Vec<u8>> = (0..opened.page_count())

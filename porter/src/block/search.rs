@@ -12,11 +12,12 @@ use super::BlockError;
 use super::directory::PageEntry;
 use super::opened::{Opened, Ranges};
 use super::page::{Line, Page};
+use super::told::{self, Teller, Told};
 use crate::plan::Plan;
 use proto::event::{Event, Flags, OwnedEvent, Source, TimeOrder};
 use proto::ids::{NodeId, StreamId};
 use proto::message::SearchOrder;
-use proto::query::{Query, TimeRange};
+use proto::query::{Expr, Query, TimeRange};
 use proto::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,12 @@ use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 
 /// Pages asked for at once at most. A search for few lines asks for one, two, four: the first may be enough.
 pub(super) const PAGES_AT_ONCE: usize = 16;
+
+/// Fewer pages are read sooner than templates are asked about them.
+#[cfg(not(test))]
+const PAGES_TOLD_MIN: usize = 4;
+#[cfg(test)]
+const PAGES_TOLD_MIN: usize = 1;
 
 /// Lines looked at between two looks at the cancel flag: well under a millisecond.
 const LINES_BETWEEN_LOOKS: usize = 1024;
@@ -65,22 +72,22 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Asks the index; one round of fetching at most.
+    /// Asks the index and the templates; one round of fetching at most.
     pub fn find<R: Ranges + ?Sized>(
         opened: &Opened,
         ranges: &R,
         query: &Query,
         range: TimeRange,
     ) -> Result<Self, BlockError> {
-        let plan = Plan::of(query);
-        let leaves = opened.fetch_leaves(ranges, &plan)?;
-        let pages = plan.pages(opened, &leaves)?;
-        let touched = |number: &u32| {
-            let page = opened.pages.get(*number as usize);
-            page.is_some_and(|page| range.touches(Timestamp(page.earliest), Timestamp(page.latest)))
-        };
-        let pages: Vec<u32> = pages.iter().filter(touched).collect();
-        Ok(Self::of(opened, pages, plan.reads_everything()))
+        let mut pages = Vec::new();
+        // A text alone is hardly ever missing where the index lets it through.
+        let tell = !matches!(query.expr, Expr::Text(_));
+        let reads_everything = each_candidate(opened, ranges, query, range, tell, |number, told| {
+            if told.is_none_or(|told| told != Told::default()) {
+                pages.push(number);
+            }
+        })?;
+        Ok(Self::of(opened, pages, reads_everything))
     }
 
     fn of(opened: &Opened, pages: Vec<u32>, reads_everything: bool) -> Self {
@@ -89,6 +96,76 @@ impl Candidates {
         let text_bytes = entries().map(|page| u64::from(page.text_bytes)).sum();
         Self { bytes, text_bytes, reads_everything, pages }
     }
+}
+
+/// What is left to be read when lines are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncounted {
+    /// So many lines fit that need not be read.
+    pub known: u64,
+    /// The pages of all others.
+    pub candidates: Candidates,
+    /// What is known of each of those pages; `known` has none of it.
+    pub told: Vec<Option<Told>>,
+}
+
+impl Uncounted {
+    /// Asks the index and the templates; one round of fetching at most.
+    pub fn find<R: Ranges + ?Sized>(
+        opened: &Opened,
+        ranges: &R,
+        query: &Query,
+        range: TimeRange,
+    ) -> Result<Self, BlockError> {
+        let (mut known, mut pages, mut left) = (0, Vec::new(), Vec::new());
+        let reads_everything = each_candidate(opened, ranges, query, range, true, |number, told| match told {
+            Some(told) if told.unknown == 0 && (told.fitting == 0 || is_within(opened, number, range)) => {
+                known += told.fitting;
+            }
+            told => {
+                pages.push(number);
+                left.push(told);
+            }
+        })?;
+        Ok(Self { known, candidates: Candidates::of(opened, pages, reads_everything), told: left })
+    }
+}
+
+/// Calls `visit` with every page the index lets through, and what is known of its lines; says whether the index had
+/// nothing to narrow the search by.
+fn each_candidate<R: Ranges + ?Sized>(
+    opened: &Opened,
+    ranges: &R,
+    query: &Query,
+    range: TimeRange,
+    tell: bool,
+    mut visit: impl FnMut(u32, Option<Told>),
+) -> Result<bool, BlockError> {
+    let plan = Plan::of(query);
+    let mut leaves = plan.leaves(opened);
+    if tell {
+        leaves.extend(told::leaves(query, opened));
+    }
+    let leaves = opened.fetch_leaves(ranges, leaves)?;
+    let touched = |number: &u32| {
+        let page = opened.pages.get(*number as usize);
+        page.is_some_and(|page| range.touches(Timestamp(page.earliest), Timestamp(page.latest)))
+    };
+    let pages: Vec<u32> = plan.pages(opened, &leaves)?.iter().filter(touched).collect();
+    let tell = tell && pages.len() >= PAGES_TOLD_MIN;
+    let mut teller = if tell { Teller::new(query, opened, &leaves)? } else { None };
+    for number in pages {
+        visit(number, teller.as_mut().and_then(|teller| teller.page(number)));
+    }
+    Ok(plan.reads_everything())
+}
+
+/// Whether all of a page's lines are of this time.
+pub(super) fn is_within(opened: &Opened, number: u32, range: TimeRange) -> bool {
+    opened
+        .pages
+        .get(number as usize)
+        .is_some_and(|page| range.contains(Timestamp(page.earliest)) && range.contains(Timestamp(page.latest)))
 }
 
 /// An event's place in an answer; events of one name that differ follow the order of the block.

@@ -93,15 +93,20 @@ impl TemplateTable {
 
     /// The templates of a page, by their numbers. Each has a line, and that is no shorter than its template, so
     /// together they are no longer than a page.
-    pub fn take_some(&self, fields: &mut Fields<'_>, count: usize) -> Result<Vec<&[u8]>, BadField> {
+    pub fn take_some(&self, fields: &mut Fields<'_>, count: usize) -> Result<Vec<(u64, &[u8])>, BadField> {
         let mut room = PAGE_TEXT_BYTES_MAX;
         let mut some = Vec::with_capacity(count);
         for number in take_numbers(fields, count)? {
             let template = self.get(number).ok_or(fields.bad("a template that is not there"))?;
             room = room.checked_sub(template.len()).ok_or(fields.bad("templates longer than a page"))?;
-            some.push(template);
+            some.push((number, template));
         }
         Ok(some)
+    }
+
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ends.len()
     }
 
     #[must_use]

@@ -1,8 +1,9 @@
 //! The block against a model that keeps everything and looks at all of it.
 
-use super::count::{Histogram, Steps, count, histogram};
+use super::count::{Hands, Histogram, Steps, count, count_lines, histogram};
 use super::cover::{Candidate, covered, events_in};
-use super::{Ask, BlockError, BlockHead, Candidates, Opened, Profile, Search, Writer, Written, context};
+use super::search::hits;
+use super::{Ask, BlockError, BlockHead, Candidates, Opened, Profile, Ranges, Search, Writer, Written, context};
 use proptest::prelude::*;
 use proto::event::{Event, Flags, Level, OwnedEvent, Source};
 use proto::ids::{Environment, NodeId, StreamId};
@@ -11,8 +12,11 @@ use proto::message::SearchOrder;
 use proto::query::{Query, TimeRange, parse};
 use proto::time::{BucketId, BucketWidth, Timestamp};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+mod damage;
 
 static GO: AtomicBool = AtomicBool::new(false);
 
@@ -346,78 +350,61 @@ proptest! {
     }
 }
 
-/// A block of everything there is in little.
-fn small() -> Vec<OwnedEvent> {
-    let sources = sources();
-    let mut events = Vec::new();
-    for (number, source) in (0u32..).zip(sources.iter().cycle().take(60)) {
-        let line = match number % 6 {
-            0 => format!("GET /a/{number} 200 took {}ms", number * 7).into_bytes(),
-            1 => format!("user eve from 10.0.0.{number}:4{number:03}").into_bytes(),
-            2 => format!("id {:016x}", u64::from(number) * 0x1234_5678_9abc).into_bytes(),
-            3 => b"nul \0, bad \xff\xfe and a return\r".to_vec(),
-            4 => Vec::new(),
-            _ => b"a\nb".to_vec(),
-        };
-        events.push(OwnedEvent {
-            source: source.clone(),
-            offset: u64::from(number) * 100,
-            time: Timestamp(1_795_255_200_000_000_000 + i64::from(number) * 1_500_000_000),
-            level: Level::from_u8((number % 8) as u8).unwrap(),
-            flags: if number % 7 == 0 { Flags::REDACTED } else { Flags::NONE },
-            file_length: if number % 7 == 0 { 99 } else { line.len() as u32 },
-            line,
-        });
-    }
-    events
+/// Sets a flag with the fetch of so many, and counts those that come after.
+struct Cancelling<'a> {
+    bytes: &'a [u8],
+    left: AtomicUsize,
+    cancel: &'a AtomicBool,
+    after: AtomicUsize,
 }
 
-fn everything(bytes: &[u8]) -> Result<Vec<OwnedEvent>, BlockError> {
-    let opened = Opened::open(bytes)?;
-    let ask = Ask::all(parse("took OR eve OR bad OR level>=trace").unwrap());
-    let candidates = Candidates::find(&opened, bytes, &ask.query, ask.range)?;
-    let mut search = Search::new(&opened, ask, &candidates);
-    let mut found = Vec::new();
-    while let Some(event) = search.next(&opened, bytes, &GO)? {
-        found.push(event);
+impl Ranges for Cancelling<'_> {
+    fn suffix(&self, bytes: u64) -> Result<(Vec<u8>, u64), BlockError> {
+        self.bytes.suffix(bytes)
     }
-    Ok(found)
-}
 
-#[test]
-fn every_damaged_byte_is_named_or_does_no_harm() {
-    let written = write(&small(), 400);
-    let whole = everything(&written.bytes).unwrap();
-    let mut parts = std::collections::BTreeSet::new();
-    for at in 0..written.bytes.len() {
-        for flip in [1, 0x80, 0xff] {
-            let mut bytes = written.bytes.clone();
-            bytes[at] ^= flip;
-            match everything(&bytes) {
-                Ok(found) => assert_eq!(found, whole, "byte {at}"),
-                Err(BlockError::Damaged { part, .. }) => {
-                    parts.insert(part.to_string());
-                }
-                Err(BlockError::Foreign | BlockError::Version(_)) => {}
-                Err(other) => panic!("byte {at}: {other}"),
-            }
-            let verified = Opened::open(&bytes[..]).and_then(|opened| opened.verify(&bytes[..]));
-            assert!(verified.is_err(), "byte {at} is not covered by any checksum");
+    fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>, BlockError> {
+        if self.cancel.load(Ordering::SeqCst) {
+            self.after.fetch_add(1, Ordering::SeqCst);
+        } else if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.cancel.store(true, Ordering::SeqCst);
         }
-    }
-    for part in
-        ["footer", "head", "page 0", "page table", "index leaf 0", "extents", "counts", "filter", "template table"]
-    {
-        assert!(parts.contains(part), "{part} in {parts:?}");
+        self.bytes.ranges(ranges)
     }
 }
 
+/// A page is read in a millisecond or ten; so who stops after the one it is in, stops within a tenth of a second.
 #[test]
-fn a_block_cut_short_is_an_error() {
-    let written = write(&small(), 400);
-    for length in 0..written.bytes.len() {
-        assert!(everything(&written.bytes[..length]).is_err());
+fn a_cancelled_search_reads_no_further_page() {
+    let source = source(1, 1, "web1", "nginx");
+    let line = |number: u64| format!("{number} ends in {:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes();
+    let events: Vec<OwnedEvent> = (0..20_000)
+        .map(|number| OwnedEvent {
+            source: source.clone(),
+            offset: number * 100,
+            time: Timestamp(0),
+            level: Level::Info,
+            flags: Flags::NONE,
+            file_length: 0,
+            line: line(number),
+        })
+        .collect();
+    let written = write(&events, 300);
+    let opened = Opened::open(&written.bytes[..]).unwrap();
+    let query = parse(r"/ends.*\d\d/").unwrap();
+    for (threads, at) in [(1, 2), (1, 5), (2, 4), (3, 7)] {
+        let cancel = AtomicBool::new(false);
+        let (left, after) = (AtomicUsize::new(at), AtomicUsize::new(0));
+        let ranges = Cancelling { bytes: &written.bytes, left, cancel: &cancel, after };
+        let hands = Hands { threads, cancel: &cancel };
+        let counted = count_lines(&[(&opened, &ranges)], &query, TimeRange::ALL, hands);
+        assert!(counted.trouble.contains(&BlockError::Cancelled) && counted.counts < 5000);
+        let after = ranges.after.load(Ordering::SeqCst);
+        assert!(after < threads, "{after} more fetches by {threads} threads");
     }
+    let cancel = AtomicBool::new(true);
+    let page = opened.read_page(&written.bytes[..], 0).unwrap();
+    assert_eq!(hits(&opened, 0, &page, &Ask::all(query), &cancel).err(), Some(BlockError::Cancelled));
 }
 
 #[test]
@@ -471,42 +458,5 @@ fn what_does_not_belong_is_refused() {
     assert!(matches!(writer.add(&stranger), Err(BlockError::OtherEnvironment(_))));
     let empty = writer.finish();
     assert_eq!((empty.summary.events, empty.summary.times), (0, None));
-    assert_eq!(everything(&empty.bytes), Ok(Vec::new()));
-}
-
-/// A block of version 1 as it was once written. It must be readable for ever; how it was squeezed may change.
-const GOLDEN: &[u8] = include_bytes!("../testdata/block-1.tbk");
-
-#[test]
-fn the_first_block_ever_written_opens() {
-    let opened = Opened::open(GOLDEN).unwrap();
-    opened.verify(GOLDEN).unwrap();
-    assert_eq!(opened.head.name, write(&small(), 400).name);
-    let kept = kept(&small());
-    let mut expected = lines(&kept);
-    expected.sort_by_key(|event| event.borrow().order());
-    assert_eq!(search(&opened, GOLDEN, Ask::all(Query::default())), expected);
-    assert_eq!(search(&opened, GOLDEN, Ask::all(parse("0.0.19:4019").unwrap())).len(), 1);
-}
-
-#[test]
-fn a_page_that_lies_under_a_good_checksum_is_read_or_refused() {
-    let written = write(&small(), 4000);
-    let opened = Opened::open(&written.bytes[..]).unwrap();
-    for number in 0..opened.page_count() {
-        let page = opened.fetch_pages(&written.bytes[..], &[number]).unwrap().pop().unwrap();
-        let (body, _) = page.split_at(page.len() - 4);
-        for at in 0..body.len() {
-            for flip in [1, 2, 0x40, 0x80, 0xff] {
-                let mut lie = body.to_vec();
-                lie[at] ^= flip;
-                let crc = crc32c::crc32c_append(crc32c::crc32c(&lie), &number.to_le_bytes());
-                lie.extend_from_slice(&crc.to_le_bytes());
-                if let Ok(page) = opened.page(number, &lie) {
-                    assert!(page.text().len() <= super::limits::PAGE_TEXT_BYTES_MAX);
-                    assert_eq!(page.lines().map(|line| line.rows.len()).sum::<usize>(), page.rows.len());
-                }
-            }
-        }
-    }
+    assert_eq!(damage::everything(&empty.bytes), Ok(Vec::new()));
 }

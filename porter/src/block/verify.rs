@@ -99,6 +99,8 @@ impl Opened {
         progress: &mut impl FnMut(u64, u64),
         found: &mut Found,
     ) -> Result<(), BlockError> {
+        found.note(self.templates.as_ref().map(drop).map_err(Clone::clone))?;
+        found.note(self.tallies.as_ref().map(drop).map_err(Clone::clone))?;
         for (number, page) in (0..).zip(&self.pages) {
             found.note(self.read_page(ranges, number).map(drop))?;
             progress(page.range().end, self.length);

@@ -16,6 +16,7 @@ use super::name::{BlockName, Namer};
 use super::page::writer::News;
 use super::page::{Entry, PageCutter, PageWriter, WrittenPage};
 use super::summary::{StreamExtents, Summary, joined};
+use super::tallies::TallyBook;
 use super::{BlockError, BlockHead, Part, Profile, VERSION};
 use proto::event::{Event, Flags, Level, Source};
 use proto::ids::{EventId, NodeId, StreamId};
@@ -283,6 +284,7 @@ impl AppBytes {
 struct Body {
     bytes: Vec<u8>,
     pages: Vec<PageEntry>,
+    tallies: TallyBook,
     writer: PageWriter,
     index: IndexBuilder,
     namer: Namer,
@@ -307,6 +309,7 @@ impl Body {
         Self {
             bytes,
             pages: Vec::new(),
+            tallies: TallyBook::default(),
             writer: PageWriter::new(writer.profile.levels()),
             index: IndexBuilder::default(),
             namer,
@@ -338,8 +341,9 @@ impl Body {
         self.app_bytes += page.text_bytes as usize;
         let follows = apps.bytes.get(app).copied().unwrap_or(0).saturating_sub(self.app_bytes);
         let becomes_base = follows >= BASE_PAGES_MIN * writer.page_bytes;
-        let WrittenPage { bytes, base, news } = self.writer.write(number, &entries, streams, becomes_base);
+        let WrittenPage { bytes, base, news, uses } = self.writer.write(number, &entries, streams, becomes_base);
         self.read_lines(&entries, streams, news.as_ref());
+        self.tallies.page(uses);
         page.at = self.bytes.len() as u64;
         page.length = count_u32(bytes.len());
         page.base = base;
@@ -386,6 +390,12 @@ impl Body {
                 self.index.stretch(&entry.line[from as usize..entry.line.len().min(to as usize)], ends);
             }
         }
+        if let Some(news) = news {
+            self.index.has_templates();
+            for (entry, cells) in entries.iter().zip(news.cells()) {
+                cells.iter().for_each(|&(from, to)| self.index.cell(&entry.line[from as usize..to as usize]));
+            }
+        }
         self.index.end_page();
     }
 
@@ -411,7 +421,8 @@ impl Body {
             name,
         };
         let mut sections = [const { Vec::new() }; SECTIONS.len()];
-        let [head_section, sources, pages, count_section, extent_section, table, templates, filter] = &mut sections;
+        let [head_section, sources, pages, count_section, extent_section, table, templates, tallies, filter] =
+            &mut sections;
         head.put(head_section);
         put_sources(sources, &writer.sources);
         put_pages(pages, &self.pages);
@@ -419,6 +430,7 @@ impl Body {
         put_extents(extent_section, &extents);
         *table = index.table;
         self.writer.book.table().put(templates);
+        *tallies = std::mem::take(&mut self.tallies).finish();
         filter.extend_from_slice(index.filter.as_bytes());
         let placed = self.put_sections(writer.profile, leaves, &sections);
         let page_bytes = page_bytes + placed.packed_bytes(Part::Templates);

@@ -8,7 +8,7 @@ use memchr::memmem;
 
 /// A needle, ready to be looked for.
 #[derive(Clone, Debug)]
-pub(super) struct Finder(Kind);
+pub struct Finder(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -32,7 +32,8 @@ const VAIN_BYTES_PER_BYTE: usize = 4;
 
 impl Finder {
     /// `needle` is folded to lower case here unless it is `exact`.
-    pub(super) fn new(needle: &[u8], exact: bool) -> Self {
+    #[must_use]
+    pub fn new(needle: &[u8], exact: bool) -> Self {
         if exact || !needle.iter().any(u8::is_ascii_alphabetic) {
             return Self(Kind::Exact(memmem::Finder::new(needle).into_owned()));
         }
@@ -40,14 +41,16 @@ impl Finder {
     }
 
     /// Where the needle first stands.
-    pub(super) fn find(&self, line: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn find(&self, line: &[u8]) -> Option<usize> {
         match &self.0 {
             Kind::Exact(finder) => finder.find(line),
             Kind::Folded(folded) => folded.find(line),
         }
     }
 
-    pub(super) fn is_in(&self, line: &[u8]) -> bool {
+    #[must_use]
+    pub fn is_in(&self, line: &[u8]) -> bool {
         self.find(line).is_some()
     }
 

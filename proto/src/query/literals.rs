@@ -2,8 +2,13 @@
 //!
 //! Goes through the expression once. Small sets of strings are kept whole and grown over what follows, so that
 //! `err(or|ors)` is two strings and not three; where a set grows too large, or anything may stand, the strings so
-//! far become a need and the next begin. The only file that names the crate regex-syntax.
+//! far become a need and the next begin. Beside `reach` the only file that names the crate regex-syntax.
 
+mod reach;
+
+pub use reach::{ByteSet, Reach, Stretch};
+
+use super::expr::Text;
 use super::finder::rare;
 use super::need::Need;
 use super::pattern::Pattern;
@@ -53,6 +58,98 @@ pub(super) fn rare_byte(pattern: &Pattern) -> Option<u8> {
         Need::Anything | Need::Any(_) => {}
     }
     rare(bytes.into_iter())
+}
+
+impl Pattern {
+    /// The texts it stands for, where these are few: it matches a line that holds any of them, and no other.
+    #[must_use]
+    pub fn texts(&self) -> Option<Vec<Text>> {
+        let hir = parsed(self)?;
+        let texts = |exact| Some((spelled(&hir, exact)?, exact));
+        let (strings, exact) = texts(false).or_else(|| texts(true))?;
+        (!strings.contains(&Vec::new())).then(|| strings.iter().map(|string| Text::new(string, exact)).collect())
+    }
+
+    /// A match in part of a line is a match in all of it: nothing is asked of what stands around.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        parsed(self).is_some_and(|hir| hir.properties().look_set().is_empty())
+    }
+}
+
+/// Texts a pattern is spelled out as, at most, and how often a part of it comes.
+const TEXTS_MAX: usize = 16;
+const TIMES_MAX: u32 = 16;
+
+/// Every string that is matched. Unless `exact` in lower case, and then whatever its case it is matched.
+fn spelled(hir: &Hir, exact: bool) -> Option<BTreeSet<Vec<u8>>> {
+    let strings = match hir.kind() {
+        HirKind::Empty => [Vec::new()].into(),
+        HirKind::Look(_) => return None,
+        HirKind::Literal(literal) => {
+            let has_case = literal.0.iter().any(u8::is_ascii_alphabetic);
+            if has_case && !exact {
+                return None;
+            }
+            [literal.0.to_vec()].into()
+        }
+        HirKind::Class(class) => spelled_class(class, exact)?,
+        HirKind::Repetition(Repetition { min, max, sub, .. }) => {
+            let part = spelled(sub, exact)?;
+            let (mut grown, mut strings): (BTreeSet<Vec<u8>>, _) = ([Vec::new()].into(), BTreeSet::new());
+            for times in 0..=(*max).filter(|&max| max <= TIMES_MAX)? {
+                if times >= *min {
+                    strings.extend(grown.iter().cloned());
+                }
+                if times < (*max)? {
+                    grown = spelled_both(&grown, &part)?;
+                }
+            }
+            strings
+        }
+        HirKind::Capture(capture) => spelled(&capture.sub, exact)?,
+        HirKind::Concat(parts) => parts.iter().try_fold([Vec::new()].into(), |so_far: BTreeSet<Vec<u8>>, part| {
+            spelled_both(&so_far, &spelled(part, exact)?)
+        })?,
+        HirKind::Alternation(parts) => {
+            let each = parts.iter().map(|part| spelled(part, exact)).collect::<Option<Vec<_>>>()?;
+            each.into_iter().flatten().collect()
+        }
+    };
+    (strings.len() <= TEXTS_MAX).then_some(strings)
+}
+
+fn spelled_both(first: &BTreeSet<Vec<u8>>, second: &BTreeSet<Vec<u8>>) -> Option<BTreeSet<Vec<u8>>> {
+    let few = first.len() * second.len() <= TEXTS_MAX;
+    let pairs = || first.iter().flat_map(|start| second.iter().map(move |end| [start.as_slice(), end].concat()));
+    few.then(|| pairs().collect())
+}
+
+fn spelled_class(class: &Class, exact: bool) -> Option<BTreeSet<Vec<u8>>> {
+    let mut strings = BTreeSet::new();
+    let mut add = |string: &[u8]| {
+        strings.insert(string.to_vec());
+        (strings.len() <= 2 * TEXTS_MAX).then_some(())
+    };
+    match class {
+        Class::Bytes(class) => {
+            for byte in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
+                add(&[byte])?;
+            }
+        }
+        Class::Unicode(class) => {
+            for letter in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
+                add(letter.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+    }
+    if exact {
+        return Some(strings);
+    }
+    let both_cases = |string: &Vec<u8>| {
+        strings.contains(&string.to_ascii_lowercase()) && strings.contains(&string.to_ascii_uppercase())
+    };
+    strings.iter().all(both_cases).then(|| strings.iter().map(|string| string.to_ascii_lowercase()).collect())
 }
 
 fn line_by_line(hir: &Hir) -> Option<Hir> {
@@ -214,4 +311,76 @@ fn joined(first: &BTreeSet<Vec<u8>>, second: &BTreeSet<Vec<u8>>) -> Option<BTree
     let pairs = first.iter().flat_map(|start| second.iter().map(move |end| [start.as_slice(), end].concat()));
     let joined: BTreeSet<Vec<u8>> = pairs.collect();
     joined.iter().all(|string| string.len() <= STRING_BYTES_MAX).then_some(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pattern(source: &str, ignore_case: bool) -> Pattern {
+        Pattern::new(source, ignore_case).expect("a pattern")
+    }
+
+    #[test]
+    fn patterns_of_few_texts_are_spelled_out() {
+        let check = |source: &str, ignore_case: bool, expected: Option<&[&str]>| {
+            let texts = pattern(source, ignore_case).texts();
+            let texts: Option<Vec<String>> = texts.map(|texts| texts.iter().map(ToString::to_string).collect());
+            let expected = expected.map(|texts| texts.iter().map(ToString::to_string).collect());
+            assert_eq!(texts, expected, "{source}");
+        };
+        check(
+            "refused|timed? ?out",
+            false,
+            Some(&[
+                r#"exact("refused")"#,
+                r#"exact("time out")"#,
+                r#"exact("timed out")"#,
+                r#"exact("timedout")"#,
+                r#"exact("timeout")"#,
+            ]),
+        );
+        check("Err(or)?", true, Some(&[r#"text("err")"#, r#"text("error")"#]));
+        check("a{2,3}", false, Some(&[r#"exact("aa")"#, r#"exact("aaa")"#]));
+        check(
+            "[0-9]:",
+            true,
+            Some(
+                &["0:", "1:", "2:", "3:", "4:", "5:", "6:", "7:", "8:", "9:"]
+                    .map(|text| format!(r#"text("{text}")"#))
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>(),
+            ),
+        );
+        for source in ["a*", "^a", "a?", r"a\b", "a.b", "[a-z]", "[a-z]{2}", r"a|\b"] {
+            check(source, false, None);
+        }
+    }
+
+    #[test]
+    fn what_looks_around_is_not_local() {
+        for (source, is_local) in [("a.b", true), ("^a", false), (r"a\b", false), ("a|b$", false), ("[^a]*", true)] {
+            assert_eq!(pattern(source, false).is_local(), is_local, "{source}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_matches_where_its_texts_stand(
+            parts in proptest::collection::vec(prop_oneof![
+                Just("a"), Just("B"), Just("[ab]"), Just("(a|bc)"), Just("b?"), Just("a{2}"), Just("(?i:b)"), Just(" "),
+                Just("|"), Just("(aB){0,2}"), Just(r"\xff"),
+            ], 1..6),
+            ignore_case: bool,
+            line in proptest::collection::vec(prop_oneof![
+                Just(b'a'), Just(b'b'), Just(b'A'), Just(b'B'), Just(b' '), Just(b'c'), Just(0xff)], 0..9),
+        ) {
+            let pattern = pattern(&parts.concat(), ignore_case);
+            let Some(texts) = pattern.texts() else { return Ok(()) };
+            let holds = texts.iter().any(|text| super::super::finder::Finder::new(&text.bytes, text.exact).is_in(&line));
+            prop_assert_eq!(pattern.is_match(&line), holds, "{:?} {:?}", pattern, texts);
+        }
+    }
 }

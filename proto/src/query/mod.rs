@@ -39,6 +39,8 @@ mod tests;
 mod vectors;
 
 pub use expr::{Expr, Field, Order, Test, Text};
+pub use finder::Finder;
+pub use literals::{ByteSet, Reach, Stretch};
 pub use need::Need;
 pub use parse::parse_with_spans;
 pub use pattern::{BadPattern, Pattern};

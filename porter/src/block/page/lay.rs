@@ -27,6 +27,7 @@ pub(super) struct Layer {
 struct Table {
     pieces: Vec<Piece>,
     next: usize,
+    is_wanted: bool,
 }
 
 enum Piece {
@@ -36,10 +37,12 @@ enum Piece {
     Cells(Vec<Span>),
 }
 
+/// Lays the lines of all templates, or of those whose numbers are among these, which are in order.
 pub(super) fn lay_lines(
     frames: &[Vec<u8>],
     events: usize,
     known: &TemplateTable,
+    wanted: Option<&[u32]>,
     layer: &mut Layer,
     lines: &mut Lines,
 ) -> Result<(), BadField> {
@@ -60,9 +63,19 @@ pub(super) fn lay_lines(
     cells.take_groups()?;
     layer.fixed.clear();
     let mut tables = Vec::with_capacity(count);
-    for (template, &lines) in templates.iter().zip(&lines_of) {
+    let is_wanted = |number| {
+        let among = |wanted: &[u32]| u32::try_from(number).is_ok_and(|number| wanted.binary_search(&number).is_ok());
+        wanted.is_none_or(among)
+    };
+    for (&(number, template), &lines) in templates.iter().zip(&lines_of) {
+        if !is_wanted(number) {
+            (0..cells_in(template)).try_for_each(|_| cells.pass_column(lines))?;
+            tables.push(Table { pieces: Vec::new(), next: 0, is_wanted: false });
+            continue;
+        }
         let columns = (0..cells_in(template)).map(|_| cells.take_column(lines)).collect::<Result<Vec<_>, _>>()?;
-        tables.push(Table { pieces: pieces_of(template, columns, &cells.arena, &mut layer.fixed)?, next: 0 });
+        let pieces = pieces_of(template, columns, &cells.arena, &mut layer.fixed)?;
+        tables.push(Table { pieces, next: 0, is_wanted: true });
     }
     cells.end()?;
     layer.arena = cells.arena;
@@ -110,6 +123,9 @@ fn lay(of_line: &[u64], tables: &mut [Table], layer: &Layer, lines: &mut Lines) 
     let mut at = 0;
     for &template in of_line {
         let table = usize::try_from(template).ok().and_then(|id| tables.get_mut(id)).ok_or_else(bad)?;
+        if !table.is_wanted {
+            continue;
+        }
         let start = at;
         for piece in &table.pieces {
             at = match piece {

@@ -20,6 +20,8 @@ pub struct PageReader<'o> {
     plain: Stretcher<'static>,
     learned: Stretcher<'o>,
     frames: [Vec<u8>; FRAMES_MAX],
+    /// The first frame as it was in the page, and how long it will be: text alone needs none of it.
+    events: (Vec<u8>, usize),
     layer: Layer,
     lines: Lines,
     page: Page,
@@ -45,7 +47,7 @@ pub(super) struct Lines {
 impl<'o> PageReader<'o> {
     /// All of a page.
     pub fn read(&mut self, opened: &'o Opened, number: u32, bytes: &[u8]) -> Result<&Page, BlockError> {
-        self.begin(opened, number, bytes)?;
+        self.begin(opened, number, bytes, None)?;
         self.finish(opened, number)
     }
 
@@ -57,7 +59,19 @@ impl<'o> PageReader<'o> {
 
     /// The text of a page that cuts no line in pieces.
     pub fn text(&mut self, opened: &'o Opened, number: u32, bytes: &[u8]) -> Result<Text<'_>, BlockError> {
-        self.begin(opened, number, bytes)?;
+        self.text_of(opened, number, bytes, None)
+    }
+
+    /// The same of those lines alone whose templates are among these, which are in order; of plain lines, all. Such a
+    /// page can't be finished.
+    pub fn text_of(
+        &mut self,
+        opened: &'o Opened,
+        number: u32,
+        bytes: &[u8],
+        templates: Option<&[u32]>,
+    ) -> Result<Text<'_>, BlockError> {
+        self.begin(opened, number, bytes, templates)?;
         let newlines = memchr::memchr_iter(b'\n', &self.lines.text).count();
         let is_clean = self.lines.has_newlines && newlines == self.lines.spans.len();
         Ok(Text { bytes: &self.lines.text, is_clean })
@@ -66,14 +80,24 @@ impl<'o> PageReader<'o> {
     /// A page's frames as they were before they were squeezed, for tools that look at them. The text of a page of
     /// plain lines is not among them.
     pub fn frames(&mut self, opened: &'o Opened, number: u32, bytes: &[u8]) -> Result<&[Vec<u8>], BlockError> {
-        self.begin(opened, number, bytes)?;
+        self.begin(opened, number, bytes, None)?;
+        self.stretch_events().map_err(|bad| BlockError::Damaged { part: Part::Page(number), why: bad.why })?;
         Ok(&self.frames)
     }
 
-    fn begin(&mut self, opened: &'o Opened, number: u32, bytes: &[u8]) -> Result<(), BlockError> {
+    fn begin(
+        &mut self,
+        opened: &'o Opened,
+        number: u32,
+        bytes: &[u8],
+        wanted: Option<&[u32]>,
+    ) -> Result<(), BlockError> {
         let body = checked(bytes, number)?;
         let base = opened.base_of(number)?;
-        let read = self.lines_of(body, base, &opened.templates);
+        let none = TemplateTable::default();
+        let templates =
+            if body.first() == Some(&TMPL) { opened.templates.as_ref().map_err(Clone::clone)? } else { &none };
+        let read = self.lines_of(body, base, (templates, wanted));
         read.map_err(|bad| BlockError::Damaged { part: Part::Page(number), why: bad.why })
     }
 
@@ -87,7 +111,12 @@ impl<'o> PageReader<'o> {
         Ok(&self.page)
     }
 
-    fn lines_of(&mut self, body: &[u8], base: Option<&'o Base>, templates: &TemplateTable) -> Result<(), BadField> {
+    fn lines_of(
+        &mut self,
+        body: &[u8],
+        base: Option<&'o Base>,
+        (templates, wanted): (&TemplateTable, Option<&[u32]>),
+    ) -> Result<(), BadField> {
         let mut fields = Fields::new(body);
         let codec = fields.u8()?;
         let events = fields.count(PAGE_EVENTS_MAX)?;
@@ -95,7 +124,7 @@ impl<'o> PageReader<'o> {
         self.lines.spans.clear();
         match codec {
             RAW => self.read_raw(events),
-            TMPL => lay_lines(&self.frames, events, templates, &mut self.layer, &mut self.lines),
+            TMPL => lay_lines(&self.frames, events, templates, wanted, &mut self.layer, &mut self.lines),
             _ => Err(fields.bad("an unknown codec")),
         }
     }
@@ -124,6 +153,13 @@ impl<'o> PageReader<'o> {
         }
         for (place, (frame, (packed, length))) in self.frames.iter_mut().zip(lengths).enumerate() {
             let bytes = fields.take(packed)?;
+            if place == 0 {
+                self.events.0.clear();
+                self.events.0.extend_from_slice(bytes);
+                self.events.1 = length;
+                frame.clear();
+                continue;
+            }
             if packed == length {
                 frame.clear();
                 frame.extend_from_slice(bytes);
@@ -140,6 +176,17 @@ impl<'o> PageReader<'o> {
             stretched.map_err(|_| bad)?;
         }
         fields.end()
+    }
+
+    /// The frame that waited.
+    fn stretch_events(&mut self) -> Result<(), BadField> {
+        let ((bytes, length), [frame, ..]) = (&self.events, &mut self.frames);
+        if bytes.len() == *length {
+            frame.clone_from(bytes);
+            return Ok(());
+        }
+        let bad = BadField { at: 0, why: "a frame that can't be decoded" };
+        self.plain.stretch_into(bytes, *length, PAGE_FRAME_BYTES_MAX, frame).map_err(|_| bad)
     }
 
     fn read_raw(&mut self, events: usize) -> Result<(), BadField> {
@@ -173,6 +220,7 @@ impl<'o> PageReader<'o> {
     }
 
     fn assemble(&mut self, stream_of: &[u32]) -> Result<(), BadField> {
+        self.stretch_events()?;
         let (lines, page, [events, ..]) = (&mut self.lines, &mut self.page, &self.frames);
         let bad = |why| BadField { at: 0, why };
         let before: RowsBefore = take_rows(events, lines.spans.len())?;

@@ -1,10 +1,12 @@
 //! Writes pages: splits lines, finds the smaller codec, squeezes the frames, keeps the bases.
 
 use super::super::Levels;
+use super::super::alphabet::Alphabet;
 use super::super::cells::CellStreams;
 use super::super::events::{Joiner, Row, joins_of, put_rows};
 use super::super::limits::{BASES_MAX, LONG_LINES_BYTES, PAGE_EVENTS_MAX, PAGE_FRAME_BYTES_MAX};
 use super::super::numbers::put_numbers;
+use super::super::tallies::{Tally, Use};
 use super::super::template::{CELL, Cut, Split, cells_in, merge};
 use super::super::templates::TemplateBook;
 use super::{RAW, TMPL, checksum, dictionary_of};
@@ -70,6 +72,8 @@ pub struct WrittenPage {
     pub base: Option<u32>,
     /// Of its events, where they have text that no event of their template before them has.
     pub news: Option<News>,
+    /// Its templates; none when it is plain lines.
+    pub uses: Vec<Use>,
 }
 
 /// For each line, the stretches whose windows must be looked at so that the page's are all seen: the first line of a
@@ -80,31 +84,45 @@ pub struct WrittenPage {
 pub struct News {
     stretches: Vec<(u32, u32)>,
     ends: Vec<u32>,
+    /// Where cells are, and two bytes on either side; but not where every window would have a digit.
+    cells: Vec<(u32, u32)>,
+    cell_ends: Vec<u32>,
+    /// For each template how many lines it has, and the kinds of bytes in its cells.
+    uses: Vec<(u32, Vec<Alphabet>)>,
 }
 
 impl News {
     fn of(split: &Split<'_>, lines: &[&[u8]]) -> Self {
         let gaps: Vec<Vec<usize>> = split.templates.iter().map(|template| gaps_of(template)).collect();
         let mut before = vec![None; split.templates.len()];
-        let mut news = Self::default();
+        let unused = |gaps: &Vec<usize>| (0, vec![Alphabet::default(); gaps.len()]);
+        let mut news = Self { uses: gaps.iter().map(unused).collect(), ..Self::default() };
         for (line, &template) in split.of_line.iter().enumerate() {
             let gaps = &gaps[template as usize];
             let whole = lines[line].len() + 1;
             let first = news.stretches.len();
-            if let Some(before) = before[template as usize].replace(line) {
-                let mut at = 0;
-                let (cells, before) = (split.cells_of(line, gaps.len()), split.cells_of(before, gaps.len()));
-                for ((gap, cell), before) in gaps.iter().zip(cells).zip(before) {
-                    let start = at + gap;
-                    at = start + cell.len();
-                    if cell != before {
-                        news.stretch(first, start.saturating_sub(WINDOW_BYTES - 1), whole.min(at + WINDOW_BYTES - 1));
-                    }
-                }
-            } else {
+            let before = before[template as usize].replace(line).map(|before| split.cells_of(before, gaps.len()));
+            if before.is_none() {
                 news.stretch(first, 0, whole);
             }
+            let mut at = 0;
+            for (slot, (gap, cell)) in gaps.iter().zip(split.cells_of(line, gaps.len())).enumerate() {
+                let start = at + gap;
+                at = start + cell.len();
+                if before.is_some_and(|before| before[slot] == *cell) {
+                    continue;
+                }
+                if before.is_some() {
+                    news.stretch(first, start.saturating_sub(WINDOW_BYTES - 1), whole.min(at + WINDOW_BYTES - 1));
+                }
+                news.uses[template as usize].1[slot].take_in(cell);
+                if cell.is_empty() || !cell.iter().all(u8::is_ascii_digit) {
+                    news.cells.push((count_u32(start.saturating_sub(2)), count_u32((at + 2).min(whole - 1))));
+                }
+            }
             news.ends.push(count_u32(news.stretches.len()));
+            news.cell_ends.push(count_u32(news.cells.len()));
+            news.uses[template as usize].0 += 1;
         }
         news
     }
@@ -120,13 +138,22 @@ impl News {
 
     /// Each line's stretches, in order.
     pub fn lines(&self) -> impl Iterator<Item = &[(u32, u32)]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let stretches = &self.stretches[start..end as usize];
-            start = end as usize;
-            stretches
-        })
+        parts_of(&self.stretches, &self.ends)
     }
+
+    /// Where each line has cells, in order.
+    pub fn cells(&self) -> impl Iterator<Item = &[(u32, u32)]> {
+        parts_of(&self.cells, &self.cell_ends)
+    }
+}
+
+fn parts_of<'a>(all: &'a [(u32, u32)], ends: &'a [u32]) -> impl Iterator<Item = &'a [(u32, u32)]> {
+    let mut start = 0;
+    ends.iter().map(move |&end| {
+        let part = &all[start..end as usize];
+        start = end as usize;
+        part
+    })
 }
 
 /// The longest window of the gram index.
@@ -185,11 +212,14 @@ impl PageWriter {
         let mut events = Vec::new();
         put_rows(&mut events, &rows, stream_of);
         let Way { codec, mut frames, news, templates, .. } = self.choose(&rows, &lines, stream_of);
+        let mut uses = Vec::new();
         if codec == TMPL {
             let mut heads = Vec::new();
             put_count(&mut heads, templates.len());
-            put_numbers(&mut heads, &self.book.number(templates));
+            let numbers = self.book.number(templates);
+            put_numbers(&mut heads, &numbers);
             frames[0].splice(..0, heads);
+            uses = uses_of(&numbers, news.as_ref());
         }
         let mut base = self.base.take();
         let mut page = PageBytes::new(codec, lines.len());
@@ -212,7 +242,7 @@ impl PageWriter {
             self.bases += 1;
         }
         self.base = base;
-        WrittenPage { bytes: page.finish(number), base: base_number, news }
+        WrittenPage { bytes: page.finish(number), base: base_number, news, uses }
     }
 
     fn choose(&mut self, rows: &[Row], lines: &[&[u8]], stream_of: &[u32]) -> Way {
@@ -269,6 +299,15 @@ impl PageWriter {
         };
         way.frames.iter().chain([&templates]).map(squeezed).sum()
     }
+}
+
+fn uses_of(numbers: &[u64], news: Option<&News>) -> Vec<Use> {
+    let number = |&number: &u64| u32::try_from(number).expect("a block's templates are capped");
+    let of = |(template, (events, alphabets)): (u32, &(u32, Vec<Alphabet>))| Use {
+        tally: Tally { template, events: *events },
+        alphabets: alphabets.clone(),
+    };
+    numbers.iter().map(number).zip(news.map_or([].as_slice(), |news| &news.uses)).map(of).collect()
 }
 
 /// A page as it might be written.
