@@ -62,6 +62,7 @@ pub struct Scan {
     told: u64,
     builder: FilterBuilder,
     filters: Vec<(PacketId, Filter)>,
+    /// For the end of counts.
     heard: Vec<Heard>,
     trouble: Trouble,
     /// Lines that were judged by a piece of them.
@@ -90,6 +91,11 @@ impl Scan {
             Want::Rows { limit } => limit as usize,
             Want::Counts { .. } => usize::MAX,
         };
+        // Whoever wants few rows may never see the end; counts are nothing before it.
+        let (out, heard) = match question.want {
+            Want::Rows { .. } => (VecDeque::from([Part::Heard(heard)]), Vec::new()),
+            Want::Counts { .. } => (VecDeque::new(), heard),
+        };
         Self {
             sieve: Sieve::of(&question.query.need()),
             after: question.after.as_ref().map(|at| Rank::of(order, at)),
@@ -104,7 +110,7 @@ impl Scan {
             counts: Vec::new(),
             left,
             last: None,
-            out: VecDeque::new(),
+            out,
             progress,
             told: 0,
             builder: FilterBuilder::default(),

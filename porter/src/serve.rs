@@ -13,17 +13,20 @@ use proto::codec::{decode_ask, encode_answer};
 use proto::io::clock::Clock;
 use proto::io::members::Members;
 use proto::io::quic::{Arrivals, Exchange, Link, LinkError, Replies};
-use proto::message::{Answer, Ask, Part, Refusal, Status};
+use proto::message::{Answer, Ask, Part, Progress, Refusal, Status};
 use proto::query::TimeRange;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-/// How long a search waits for its turn.
-const TURN_MAX: Duration = Duration::from_secs(10);
+/// How long a search waits for its turn: a web takes who says nothing for five seconds for gone, and should hear why.
+const TURN_MAX: Duration = Duration::from_secs(4);
+
+/// The longest silence of a search that is being done.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Parts of an answer that wait for a slow reader.
 const PARTS_AHEAD: usize = 8;
@@ -223,14 +226,22 @@ async fn stream(mut replies: Replies, work: impl FnOnce(&Say) + Send + 'static) 
     let _cancelled = Cancels(Arc::clone(&cancel));
     let say = Say { parts, cancel };
     let thread = tokio::task::spawn_blocking(move || work(&say));
+    let mut progress = Progress::default();
     loop {
         tokio::select! {
             biased;
             part = said.recv() => match part {
-                Some(part) => replies.send(encoded(&part)).await?,
+                Some(part) => {
+                    if let Answer::Part(Part::Progress(told)) = &part {
+                        progress = *told;
+                    }
+                    replies.send(encoded(&part)).await?;
+                }
                 None => break,
             },
             () = replies.cancelled() => return Ok(()),
+            // Who searches long without finding is not to be taken for gone.
+            () = sleep(ALIVE_EVERY) => replies.send(encoded(&Answer::Part(Part::Progress(progress)))).await?,
         }
     }
     if thread.await.is_err() {

@@ -344,6 +344,8 @@ pub enum Part {
     },
     Progress(Progress),
     End(End),
+    /// A buck's word on whom it has heard. It comes before any row: whoever wants few rows may never see the end.
+    Heard(Vec<Heard>),
 }
 
 /// An event in an answer.
@@ -384,12 +386,12 @@ pub struct Progress {
     pub settled: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Nothing more would have come; false when the limit ended it.
     pub exhausted: bool,
     pub progress: Progress,
-    /// A buck's word on whom it has heard.
+    /// A buck's word on whom it has heard, where that did not come first.
     pub heard: Vec<Heard>,
     /// What could not be read here, each a sentence with its path.
     pub trouble: Vec<String>,

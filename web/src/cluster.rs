@@ -147,7 +147,8 @@ fn fate(status: &Result<Status, Away>) -> Fate {
             exhausted: true,
             progress: Progress::default(),
             heard: status.heard.clone(),
-            trouble: status.trouble.clone(),
+            // Of the past; it stands on the node's card. It says nothing of what an answer would lack now.
+            trouble: Vec::new(),
         }),
     }
 }

@@ -12,7 +12,7 @@ use crate::merge::{Away, Fate};
 use proto::ids::{Environment, NodeId};
 use proto::message::{End, SearchOrder, SeqRange, Shard};
 use proto::query::TimeRange;
-use proto::roster::Roster;
+use proto::roster::{Environments, Roster};
 use proto::time::{BucketWidth, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -115,6 +115,8 @@ struct Bench<'a> {
     filed: BTreeMap<NodeId, Timestamp>,
     /// Some buck said whom it has heard.
     anyone_told: bool,
+    /// The end of the newest bucket of each environment that all who write into it have closed.
+    closed: BTreeMap<&'a Environment, Timestamp>,
 }
 
 impl<'a> Bench<'a> {
@@ -134,6 +136,7 @@ impl<'a> Bench<'a> {
             bucks: bucks.len(),
             filed: BTreeMap::new(),
             anyone_told: false,
+            closed: closed(question, shelf),
         };
         for end in bucks.iter().filter_map(|buck| end_of(fates.get(buck)?)) {
             bench.hear(end);
@@ -222,21 +225,19 @@ impl<'a> Bench<'a> {
             return Vec::new();
         }
         let reaches = |node: NodeId| {
-            let known = self.filed.get(&node).copied().max(self.closed_to());
+            let known = self.filed.get(&node).copied().max(self.closed_to(node));
             (known.is_none_or(|filed| filed.after(QUIET) < self.needed())).then_some((node, known))
         };
         fleet::tailers(self.question.roster, self.question.environments).filter_map(|peer| reaches(peer.id)).collect()
     }
 
-    /// The end of the newest bucket that every tailer has closed.
-    fn closed_to(&self) -> Option<Timestamp> {
-        let Shelf::Catalog { shards, .. } = self.shelf else { return None };
-        let mut buckets: BTreeMap<_, bool> = BTreeMap::new();
-        for shard in shards {
-            *buckets.entry(shard.at.bucket).or_insert(true) &= shard.completeness.unheard.is_empty();
-        }
-        let closed = buckets.into_iter().rev().find(|(_, closed)| *closed);
-        closed.map(|(bucket, _)| self.question.width.end_of(bucket))
+    /// The end of the newest bucket that this tailer has closed like all others, in each of its environments. One that
+    /// may write into any is expected in none.
+    fn closed_to(&self, tailer: NodeId) -> Option<Timestamp> {
+        let Environments::Only(writes) = &self.question.roster.by_id(tailer)?.environments else { return None };
+        let asked = self.question.environments.iter().filter(|environment| writes.contains(environment));
+        let closed = asked.map(|environment| self.closed.get(environment).copied());
+        closed.min().flatten()
     }
 
     /// What porters knew to be missing when they ported, and has not come since.
@@ -289,6 +290,18 @@ impl<'a> Bench<'a> {
         }
         away
     }
+}
+
+fn closed<'a>(question: &Question<'_>, shelf: &'a Shelf) -> BTreeMap<&'a Environment, Timestamp> {
+    let Shelf::Catalog { shards, .. } = shelf else { return BTreeMap::new() };
+    let mut buckets: BTreeMap<_, bool> = BTreeMap::new();
+    for shard in shards {
+        let key = (&shard.at.environment, shard.at.bucket);
+        *buckets.entry(key).or_insert(true) &= shard.completeness.unheard.is_empty();
+    }
+    // In order of buckets, so that the newest of each environment stays.
+    let closed = buckets.into_iter().filter(|(_, closed)| *closed);
+    closed.map(|((environment, bucket), _)| (environment, question.width.end_of(bucket))).collect()
 }
 
 fn end_of(fate: &Fate) -> Option<&End> {

@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::config::{Ack, Rules};
 use crate::place::DiskId;
 use proto::ids::{Environment, NodeId, PacketId};
-use proto::message::{Answer, Ask, Part, PutOutcome, Receipt, Refusal, SearchAsk, SeqRange, ShardVersion};
+use proto::message::{Answer, Ask, Part, PutOutcome, Receipt, Refusal, SearchAsk, SeqRange, ShardVersion, Want};
 use proto::packet::TimeSpan;
 use proto::roster::Roster;
 use proto::time::{BucketId, Timestamp};
@@ -442,7 +442,7 @@ fn a_bad_query_is_said_so_and_times_out_of_order_find_nothing() {
     assert!(matches!(answer, Answer::Refused(Refusal::BadQuery(_))));
     let span = TimeSpan::EMPTY;
     let parts = buck.parts(WEB, Ask::Search(SearchAsk { from: span.first, to: span.last, ..search("") }));
-    assert!(matches!(&parts[..], [Part::End(end)] if end.exhausted));
+    assert!(matches!(&parts[..], [Part::Heard(_), Part::End(end)] if end.exhausted));
 }
 
 #[test]
@@ -451,6 +451,9 @@ fn whom_we_heard_is_in_every_answer() {
     let filed = Timestamp::from_seconds(START - 5);
     buck.ask(TAILER, Ask::Beat { filed: vec![(Environment::default(), filed)] });
     let parts = buck.parts(WEB, Ask::Search(search("")));
-    let Some(Part::End(end)) = parts.last() else { panic!("an end") };
-    assert_eq!((end.heard.len(), end.heard[0].filed, end.heard[0].at), (1, filed, buck.now.wall));
+    let Some(Part::Heard(heard)) = parts.first() else { panic!("whom it has heard comes first") };
+    assert_eq!((heard.len(), heard[0].filed, heard[0].at), (1, filed, buck.now.wall));
+    let counts = SearchAsk { want: Want::Counts { step_nanos: 0 }, ..search("") };
+    let parts = buck.parts(WEB, Ask::Search(counts));
+    assert!(matches!(parts.last(), Some(Part::End(end)) if end.heard == *heard));
 }

@@ -89,6 +89,26 @@ fn a_host_nobody_ever_heard_is_named() {
 }
 
 #[test]
+fn a_bucket_that_one_environment_closed_says_nothing_of_another() {
+    let closed = catalog(vec![shard(Completeness::default())]);
+    let old = judged(&closed, &all_well(&[]), (-7200, -3700));
+    assert!(old.is_complete(), "{}", old.sentence);
+    let mut elsewhere = shard(Completeness::default());
+    elsewhere.at.environment = "prod".parse().expect("a name");
+    let verdict = judged(&catalog(vec![elsewhere]), &all_well(&[]), (-7200, -3700));
+    assert_eq!(verdict.missing.len(), 2, "{}", verdict.sentence);
+}
+
+#[test]
+fn an_answer_that_its_limit_ended_still_knows_whom_bucks_have_heard() {
+    let heard = [(100, -60), (101, -1)];
+    let cut = |end| Fate::Cut { end };
+    let fates = [(1, cut(Some(end(&heard)))), (2, cut(Some(end(&[])))), (3, cut(None)), (50, cut(None))];
+    let verdict = judged(&catalog(vec![]), &fates, (-900, 0));
+    assert_eq!(verdict.sentence, "Incomplete: host-100 not heard since 2026-11-21T09:59:00Z.");
+}
+
+#[test]
 fn one_buck_away_is_a_remark_and_two_are_not() {
     let heard = [(100, -1), (101, -1)];
     let mut fates = vec![(1, answered(&heard)), (2, answered(&[])), (3, silent()), (50, answered(&[]))];

@@ -1,7 +1,7 @@
 //! One node's part of an answer: the rows that came and are not given out yet, and how far it is.
 
 use proto::event::{OwnedEvent, Source, TimeOrder};
-use proto::message::{End, Part, Progress, Row, SearchOrder};
+use proto::message::{End, Heard, Part, Progress, Row, SearchOrder};
 use proto::time::Timestamp;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -61,6 +61,8 @@ pub(super) struct Lane {
     pub(super) heard: Duration,
     page_brought_rows: bool,
     pub(super) progress: Progress,
+    /// Whom the node has heard, which it says before any row.
+    whom: Option<Vec<Heard>>,
     end: Option<End>,
 }
 
@@ -75,6 +77,7 @@ impl Lane {
             heard: now,
             page_brought_rows: false,
             progress: Progress::default(),
+            whom: None,
             end: None,
         }
     }
@@ -96,6 +99,7 @@ impl Lane {
             Part::Rows(rows) => self.take_rows(order, rows),
             Part::Progress(progress) => self.take_progress(order, progress),
             Part::End(end) => self.take_end(order, end),
+            Part::Heard(heard) => self.whom = Some(heard),
             _ => self.set_aside(Away::Nonsense("a part that is no part of a search")),
         }
     }
@@ -200,10 +204,20 @@ impl Lane {
 
     pub(super) fn fate(&self) -> Fate {
         match &self.state {
-            State::Done => Fate::Answered(self.end.clone().expect("a lane is done by its end")),
+            State::Done => Fate::Answered(self.said().expect("a lane is done by its end")),
             State::Aside(why) => Fate::Away { why: why.clone(), reached: self.last.map(|last| last.time) },
-            State::Asked | State::PageEnded => Fate::Cut { end: self.end.clone() },
+            State::Asked | State::PageEnded => Fate::Cut { end: self.said() },
         }
+    }
+
+    /// Its last end with whom it has heard, or as much of that as it said.
+    fn said(&self) -> Option<End> {
+        let mut said = match (&self.end, &self.whom) {
+            (None, None) => return None,
+            (end, _) => end.clone().unwrap_or_default(),
+        };
+        said.heard.extend(self.whom.iter().flatten().cloned());
+        Some(said)
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use proto::event::{Flags, Level, Source};
 use proto::ids::{Environment, StreamId};
-use proto::message::{End, Row};
+use proto::message::{End, Heard, Row};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -205,6 +205,18 @@ fn a_node_that_settled_further_on_blocks_nobody() {
     assert_eq!(merge.settled(), Some(Timestamp(6)));
     merge.on_part(START, NodeId(2), end(true));
     assert_eq!(merge.step(START), Step::Finished);
+}
+
+#[test]
+fn whom_a_node_has_heard_is_known_before_its_end() {
+    let mut merge = two_nodes();
+    let fate = |merge: &Merge| merge.fates().remove(&NodeId(2));
+    assert_eq!(fate(&merge), Some(Fate::Cut { end: None }));
+    let heard = Heard { tailer: NodeId(7), environment: Environment::default(), at: Timestamp(1), filed: Timestamp(2) };
+    merge.on_part(START, NodeId(2), Part::Heard(vec![heard.clone()]));
+    assert!(matches!(fate(&merge), Some(Fate::Cut { end: Some(end) }) if end.heard == [heard.clone()]));
+    merge.on_part(START, NodeId(2), end(true));
+    assert!(matches!(fate(&merge), Some(Fate::Answered(end)) if end.heard == [heard]));
 }
 
 #[test]
