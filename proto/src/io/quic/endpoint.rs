@@ -1,12 +1,12 @@
 //! One UDP socket: dialling out, letting in, and stopping.
 
 use super::guard::Guard;
-use super::link::{Budget, Link};
+use super::link::{Budgets, Link};
 use super::reset;
 use super::tls::Identity;
 use super::{
-    ALL_ASK_BYTES_MAX, Farewell, HANDSHAKE_MAX, HANDSHAKES_MAX, INCOMING_MAX, LinkError, PROTOCOL, Party,
-    SOCKET_BUFFER_BYTES, UNPROVEN_HANDSHAKES_MAX, transport,
+    Farewell, HANDSHAKE_MAX, HANDSHAKES_MAX, INCOMING_MAX, LinkError, PROTOCOL, Party, SOCKET_BUFFER_BYTES,
+    UNPROVEN_HANDSHAKES_MAX, transport,
 };
 use crate::ids::NodeId;
 use crate::io::clock::Clock;
@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
@@ -39,7 +39,7 @@ struct Home {
     identity: Identity,
     members: Arc<Members>,
     guard: Guard,
-    all_asks: Arc<Semaphore>,
+    budgets: Budgets,
 }
 
 /// Those who dialled us, proved who they are and may be here.
@@ -85,7 +85,7 @@ impl Endpoint {
             identity: Identity::new(keys, Arc::clone(&members), clock),
             guard: Guard::new(Arc::clone(&members), clock),
             members,
-            all_asks: Arc::new(Semaphore::new(ALL_ASK_BYTES_MAX)),
+            budgets: Budgets::new(),
         });
         let mut tasks = JoinSet::new();
         let watching = Arc::clone(&home);
@@ -138,7 +138,7 @@ impl Drop for Endpoint {
 impl Home {
     fn link(&self, connection: Connection, came: bool) -> Result<Link, String> {
         let party = self.guard.admit(&connection, came)?;
-        let budget = Budget::new(Arc::clone(&self.all_asks));
+        let budget = self.budgets.of(party.node);
         Ok(Link::new(connection, party, Arc::clone(&self.members), budget))
     }
 }

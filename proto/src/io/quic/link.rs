@@ -1,12 +1,14 @@
 //! A connection to one peer: asking on one side, answering on the other.
 
 use super::frame::{FrameError, Frames, write};
-use super::{Farewell, LinkError, PEER_ASK_BYTES_MAX, Party, STALL_MAX};
+use super::{ALL_ASK_BYTES_MAX, Farewell, LinkError, PEER_ASK_BYTES_MAX, Party, STALL_MAX};
+use crate::ids::NodeId;
 use crate::io::members::Members;
 use crate::roster::{Peer, Roster};
 use quinn::{Connection, RecvStream, SendStream};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -21,11 +23,29 @@ pub(super) struct Budget {
 
 type Permits = [OwnedSemaphorePermit; 2];
 
-impl Budget {
-    pub(super) fn new(all: Arc<Semaphore>) -> Self {
-        Self { peer: Arc::new(Semaphore::new(PEER_ASK_BYTES_MAX)), all }
+/// Where budgets come from: connections of one node share its own.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    peers: Mutex<BTreeMap<NodeId, Weak<Semaphore>>>,
+    all: Arc<Semaphore>,
+}
+
+impl Budgets {
+    pub(super) fn new() -> Self {
+        Self { peers: Mutex::default(), all: Arc::new(Semaphore::new(ALL_ASK_BYTES_MAX)) }
     }
 
+    pub(super) fn of(&self, node: NodeId) -> Budget {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.retain(|_, peer| peer.strong_count() > 0);
+        let known = peers.get(&node).and_then(Weak::upgrade);
+        let peer = known.unwrap_or_else(|| Arc::new(Semaphore::new(PEER_ASK_BYTES_MAX)));
+        peers.insert(node, Arc::downgrade(&peer));
+        Budget { peer, all: Arc::clone(&self.all) }
+    }
+}
+
+impl Budget {
     /// The peer's own first, so that one that waits for itself takes nothing from the rest.
     async fn take(&self, bytes: usize) -> Permits {
         let bytes = u32::try_from(bytes).expect("a frame's limit fits");
@@ -310,5 +330,20 @@ impl Link {
         let (send, receive) = self.begin_raw(bytes).await;
         drop(send);
         Frames::new(receive).next().await.map_err(|error| error.with(self.party()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_one_node_share_what_it_may_have() {
+        let budgets = Budgets::new();
+        let (one, same, other) = (budgets.of(NodeId(1)), budgets.of(NodeId(1)), budgets.of(NodeId(2)));
+        assert!(Arc::ptr_eq(&one.peer, &same.peer) && !Arc::ptr_eq(&one.peer, &other.peer));
+        drop((one, same));
+        budgets.of(NodeId(3));
+        assert_eq!(budgets.peers.lock().expect("not poisoned").len(), 2, "who is gone is forgotten");
     }
 }
