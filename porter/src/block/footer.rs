@@ -110,7 +110,7 @@ impl Footer {
             if section.at != at || section.packed.max(section.bytes) as usize > SECTION_BYTES_MAX {
                 return Err("a section that is not in its place");
             }
-            at += u64::from(section.packed);
+            at = at.checked_add(u64::from(section.packed)).ok_or("sections beyond any file")?;
         }
         if at.checked_add(FOOTER_BYTES as u64) == Some(length) {
             Ok(())
@@ -147,5 +147,18 @@ impl Footer {
             return Ok(packed.to_vec());
         }
         stretch(packed, section.bytes as usize, SECTION_BYTES_MAX).map_err(|_| damaged("can't be decoded"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_beyond_any_file_are_refused() {
+        let mut sections = [Section::default(); SECTIONS.len()];
+        sections[0] = Section { at: u64::MAX, packed: 1, bytes: 1, crc: 0 };
+        let footer = Footer { profile: Profile::Recent, leaves: 0..u64::MAX, sections };
+        assert_eq!(footer.check_places(100), Err("sections beyond any file"));
     }
 }
