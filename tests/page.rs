@@ -273,50 +273,28 @@ fn the_place_being_read_never_moves() {
     stage.assert_no_complaints();
 }
 
-/// Both are held to what the server says, so that colours never promise another meaning.
+/// Both are held to the vectors the server is held to, so that colours never promise another meaning.
 #[test]
 fn the_page_reads_queries_and_cleans_text_as_the_programs_do() {
     let mut stage = Stage::set("twins", &["a line"]);
     stage.open("/search");
     let folder = stage.browser.wait_for(FOLDER);
-    let queries = [
-        "error timeout",
-        "a OR b AND c",
-        "NOT a -b",
-        "-\"a b\" --flag -> x",
-        "host:web* (app:nginx OR level>=warn)",
-        "host:(web1 OR \"web 2\")",
-        "/5\\d\\d in \\d+ms/i /var/log/x",
-        "10:04:22 http://x Host:y main() f(x)",
-        "@status>=500 @a.b-c:x @:y",
-        "'Exact' don't \"a\\\"b\"",
-        "AND OR NOT",
-        "a AND",
-        "host: level:",
-        "() (a)",
-        "größer \"日本\" b",
-        "\"open",
-        "(a b",
-        "a ) b",
-        "host:(a",
-        "'x",
-    ];
-    for query in queries {
-        let told = stage
-            .browser
-            .eval(&format!("fetch('/api/v1/parse?q=' + encodeURIComponent({})).then((r) => r.json())", json!(query)));
-        let ours = stage.browser.eval(&format!(
-            "import({folder} + 'query.js').then(({{ read, fromBytes }}) => {{
-               const {{ spans, error }} = read({0});
-               const bytes = (n) => new TextEncoder().encode({0}.slice(0, n)).length;
-               return {{ spans: spans.map((s) => [bytes(s.at), bytes(s.at + s.len) - bytes(s.at), s.kind]), error: error && bytes(error.at) }};
-             }})",
-            json!(query)
-        ));
-        if ours["error"].is_null() {
-            assert_eq!(ours["spans"], spans_of(&told), "{query}");
-        } else {
-            assert_eq!(ours["error"], told["error"]["at"], "{query}");
+    let vectors: Vec<Value> = serde_json::from_str(include_str!("../proto/src/testdata/query.json")).expect("an array");
+    let queries: Vec<&Value> = vectors.iter().map(|vector| &vector["q"]).collect();
+    let read = stage.browser.eval(&format!(
+        "import({folder} + 'query.js').then(({{ read }}) => {0}.map((q) => {{
+           const {{ spans, error }} = read(q);
+           const bytes = (n) => new TextEncoder().encode(q.slice(0, n)).length;
+           return {{ spans: spans.map((s) => [bytes(s.at), bytes(s.at + s.len) - bytes(s.at), s.kind]), error: error && bytes(error.at) }};
+         }}))",
+        json!(queries)
+    ));
+    for (vector, ours) in vectors.iter().zip(read.as_array().expect("a list")) {
+        match vector["err"]["why"].as_str() {
+            Some("quote" | "group") => assert_eq!(ours["error"], vector["err"]["at"], "{vector}"),
+            // Only who compiles patterns and counts terms knows.
+            Some(_) => {}
+            None => assert_eq!(ours["spans"], spans_of(vector), "{vector}"),
         }
     }
     let cases: Vec<Value> = serde_json::from_str(include_str!("../web/src/testdata/clean.json")).expect("cases");
@@ -330,9 +308,13 @@ fn the_page_reads_queries_and_cleans_text_as_the_programs_do() {
     }
 }
 
-/// The server's spans in the page's form; a word with a note is a word.
-fn spans_of(told: &Value) -> Value {
-    let spans = told["spans"].as_array().into_iter().flatten();
-    let kind = |span: &Value| if span["kind"] == "hint" { json!("word") } else { span["kind"].clone() };
-    spans.map(|span| json!([span["at"], span["len"], kind(span)])).collect()
+/// A vector's spans in the page's form: a word with a note is a word.
+fn spans_of(vector: &Value) -> Value {
+    let mut spans = vector["spans"].clone();
+    for kind in spans.as_array_mut().into_iter().flatten().filter_map(|span| span.get_mut(2)) {
+        if *kind == "hint" {
+            *kind = json!("word");
+        }
+    }
+    spans
 }

@@ -19,7 +19,7 @@ export class Gone extends Error {}
 
 function address(path, params) {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(params)) if (value !== undefined && value !== null) search.set(name, value);
+  for (const [name, value] of Object.entries(params)) if (value != null) search.set(name, value);
   const text = search.toString();
   return `/api/v1/${path}${text ? `?${text}` : ''}`;
 }

@@ -23,7 +23,7 @@ export function tally(cluster) {
 
 /** A value by the unit its name ends with. */
 function say(name, value) {
-  if (value === null || value === undefined || value === '') return null;
+  if (value == null || value === '') return null;
   if (name === 'clock_ahead_ms') return `${count(Math.abs(value))} ms ${value < 0 ? 'behind' : 'ahead'}`;
   if (/^\d{18,19}$/.test(value)) {
     const ms = millis(value);

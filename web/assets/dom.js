@@ -1,17 +1,19 @@
 //! Elements, made by hand. Log text reaches the page here and only as text: nothing takes markup.
 
+const isThere = (value) => value != null && value !== false;
+
 /** Makes an element. `props`: class, text, on (events), data (dataset), else attributes; children may be text. */
 export function el(tag, props, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) {
-    if (value === undefined || value === null || value === false) continue;
+    if (!isThere(value)) continue;
     if (name === 'class') node.className = value;
     else if (name === 'text') node.textContent = value;
     else if (name === 'on') for (const [kind, act] of Object.entries(value)) node.addEventListener(kind, act);
     else if (name === 'data') Object.assign(node.dataset, value);
     else node.setAttribute(name, value === true ? '' : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.filter(isThere));
   return node;
 }
 
@@ -22,7 +24,7 @@ export function button(text, act, props = {}) {
 
 /** Puts `children` in place of what stood in `node`. */
 export function fill(node, ...children) {
-  node.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  node.replaceChildren(...children.filter(isThere));
 }
 
 const icons = {

@@ -98,7 +98,7 @@ function fieldsOf(event) {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     fields.push([name, text, name.startsWith('@') ? name : null, text]);
   }
-  return fields.filter(([, shown]) => shown !== undefined && shown !== null && shown !== '');
+  return fields.filter(([, shown]) => shown != null && shown !== '');
 }
 
 function row([name, shown, field, value], onTerm) {

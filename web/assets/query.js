@@ -1,8 +1,9 @@
 //! The query as it is typed: which part is what, what is not closed, what to mark in the rows. A twin of the
 //! server's scanner and parser for the colours; what a regex or a value means stays the server's to say.
 
-const FIELD = /^(?:env|host|app|level|file|stream|id|@[\w@$\-\u0080-\u009f\u00a1-\uffff]+(?:\.[\w@$\-\u0080-\u009f\u00a1-\uffff]+)*)(?=[:<>])/;
-const OPERATOR = /^(?::|>=|<=|>|<)/;
+/** Only after `@name` is `=` an operator: lines are full of `level=error`. */
+const FIELD = /^(?:(?:env|host|app|level|file|stream|id)(?=[:<>])|@[\w@$\-\u0080-\u009f\u00a1-\uffff]+(?:\.[\w@$\-\u0080-\u009f\u00a1-\uffff]+)*(?=[:<>]|!?=))/;
+const OPERATOR = /^(?::|[<>!]?=|<|>)/;
 const REGEX = /^\/((?:[^/\\]|\\[^])+)\/(i?)(?=[ \t\n\f\r\u00a0)]|$)/;
 const KEYWORDS = ['AND', 'OR', 'NOT'];
 
@@ -83,8 +84,9 @@ class Reader {
     if (field && !this.endsTerm(this.at + field.length + operator.length)) {
       this.take(field.length, 'field');
       this.take(operator.length, 'operator');
-      if (this.text[this.at] === '(' && this.text[this.at + 1] !== ')' && operator === ':') return this.group(true, not);
-      return this.value(true, true, operator === ':');
+      const whole = !/[<>]/.test(operator);
+      if (whole && this.text[this.at] === '(' && this.text[this.at + 1] !== ')') return this.group(true, not);
+      return this.value(true, true, whole);
     }
     return this.value(inField, not, true);
   }

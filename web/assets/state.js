@@ -17,7 +17,7 @@ export function place() {
 export function address(page, params = {}) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
-    if (value === undefined || value === null || (value === '' && name !== 'q')) continue;
+    if (value == null || (value === '' && name !== 'q')) continue;
     search.set(name, value);
   }
   const text = search.toString();

@@ -12,8 +12,8 @@ pub(super) fn about(field: &Field, test: &Test) -> Option<&'static str> {
         Test::Glob(_) | Test::Pattern(_) => None,
     }?;
     match field {
-        _ if matches!(test, Test::Glob(_)) && whole.starts_with(['>', '<']) => {
-            Some("taken as the value itself; leave out the : to compare")
+        _ if matches!(test, Test::Glob(_)) && whole.starts_with(['>', '<', '=']) => {
+            Some("taken as the value itself; to compare write name>=value, without a : or = before it")
         }
         Field::Level if whole.parse::<Level>().is_err() => {
             Some("no such level: unknown, trace, debug, info, notice, warn, error and critical are")
@@ -23,9 +23,6 @@ pub(super) fn about(field: &Field, test: &Test) -> Option<&'static str> {
         }
         Field::Stream if whole.len() != 32 => {
             Some("a stream's id is 32 hex digits; put quotes around the whole to search for it as text")
-        }
-        Field::File if !whole.contains(['/', '\\']) => {
-            Some("the whole path is compared; write file:*name for any folder")
         }
         _ => None,
     }

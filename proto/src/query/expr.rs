@@ -39,6 +39,7 @@ pub enum Field {
     Host,
     App,
     Level,
+    /// The whole path; what is asked without a slash may also be the last part of it alone.
     File,
     Stream,
     Id,
@@ -55,7 +56,7 @@ pub enum Test {
     Exact(String),
     /// Somewhere in the value.
     Pattern(Pattern),
-    /// As numbers where both are, else as text; for levels by gravity.
+    /// As numbers where both are, as durations (`100ms`, `1h30m`) where both are, else as text; for levels by gravity.
     Compare(Order, String),
 }
 

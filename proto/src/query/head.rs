@@ -9,9 +9,16 @@ use crate::limits::QUERY_DEPTH_MAX;
 pub(super) struct Head {
     pub(super) field: Field,
     pub(super) name_len: usize,
-    /// `None` for `:`.
-    pub(super) order: Option<Order>,
+    pub(super) asks: Asks,
     pub(super) operator_len: usize,
+}
+
+/// What stands between a field and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    Value,
+    NotValue,
+    Compared(Order),
 }
 
 const KNOWN: [(&str, Field); 7] = [
@@ -25,21 +32,25 @@ const KNOWN: [(&str, Field); 7] = [
 ];
 
 /// Longer before shorter.
-const OPERATORS: [(&str, Option<Order>); 5] = [
-    (":", None),
-    (">=", Some(Order::AtLeast)),
-    ("<=", Some(Order::AtMost)),
-    (">", Some(Order::More)),
-    ("<", Some(Order::Less)),
+const OPERATORS: [(&str, Asks); 5] = [
+    (":", Asks::Value),
+    (">=", Asks::Compared(Order::AtLeast)),
+    ("<=", Asks::Compared(Order::AtMost)),
+    (">", Asks::Compared(Order::More)),
+    ("<", Asks::Compared(Order::Less)),
 ];
+
+/// Only after an `@name`: lines are full of `level=error`, and who types that looks for just this text.
+const OF_PARSED: [(&str, Asks); 2] = [("=", Asks::Value), ("!=", Asks::NotValue)];
 
 impl Head {
     /// Reads one at the start of `text`. Names are in lower case, so that a `Host:` of some header is text.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (field, name_len) = known_name(text).or_else(|| parsed_name(text))?;
         let rest = text.get(name_len..)?;
-        let (operator, order) = OPERATORS.into_iter().find(|(operator, _)| rest.starts_with(operator))?;
-        Some(Self { field, name_len, order, operator_len: operator.len() })
+        let more = if matches!(field, Field::Parsed(_)) { OF_PARSED.as_slice() } else { &[] };
+        let (operator, asks) = OPERATORS.iter().chain(more).find(|(operator, _)| rest.starts_with(operator))?;
+        Some(Self { field, name_len, asks: *asks, operator_len: operator.len() })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,12 +96,12 @@ pub(super) fn note_on_word(word: &str) -> &'static str {
 }
 
 fn note_on_field(word: &str) -> &'static str {
-    if let Some((_, len)) = known_name(word).or_else(|| parsed_name(word)) {
+    if let Some((field, len)) = known_name(word).or_else(|| parsed_name(word)) {
         let rest = word.get(len..).unwrap_or("");
-        if rest.starts_with('=') || rest.starts_with("!=") {
+        if !matches!(field, Field::Parsed(_)) && (rest.starts_with('=') || rest.starts_with("!=")) {
             return "text: a field's value comes after a :, and a - before the field excludes it";
         }
-        if rest == ":" || OPERATORS.iter().any(|(operator, _)| rest == *operator) {
+        if OPERATORS.iter().chain(&OF_PARSED).any(|(operator, _)| rest == *operator) {
             return "text until a value stands after it";
         }
     }

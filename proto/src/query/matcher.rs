@@ -38,6 +38,8 @@ pub(super) enum Place {
     Host,
     App,
     File,
+    /// The path, or its last part alone.
+    FileName,
     Stream,
 }
 
@@ -59,7 +61,7 @@ impl Node {
             Field::Env => Self::Place(Place::Env, ValueTest::new(test)),
             Field::Host => Self::Place(Place::Host, ValueTest::new(test)),
             Field::App => Self::Place(Place::App, ValueTest::new(test)),
-            Field::File => Self::Place(Place::File, ValueTest::new(test)),
+            Field::File => Self::Place(place_of_file(test), ValueTest::new(test)),
             Field::Level => Self::Level(levels(test)),
             Field::Stream => match whole(test).and_then(|id| id.parse().ok()) {
                 Some(id) => Self::Stream(id),
@@ -173,8 +175,20 @@ impl Place {
             Self::Host => test.holds(source.host.as_bytes()),
             Self::App => test.holds(source.app.as_bytes()),
             Self::File => test.holds(source.path.as_bytes()),
+            Self::FileName => {
+                let name = source.path.rsplit(['/', '\\']).next().unwrap_or_default();
+                test.holds(name.as_bytes()) || test.holds(source.path.as_bytes())
+            }
             Self::Stream => test.holds(source.stream.to_string().as_bytes()),
         }
+    }
+}
+
+/// What has no slash is a file's name in any folder, as people say it.
+fn place_of_file(test: &Test) -> Place {
+    match test {
+        Test::Glob(text) | Test::Exact(text) if !text.contains(['/', '\\']) => Place::FileName,
+        _ => Place::File,
     }
 }
 

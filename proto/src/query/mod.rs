@@ -6,13 +6,17 @@
 //! -healthz   NOT a         not                      a OR b  (a b)  or, groups
 //! /5\d\d in \d+ms/i        regex, linear time       time*out       wildcards inside a word
 //! host:web* app:nginx level>=warn file:/var/log/* env:prod host:(web1 OR web2)
-//! @status>=500 @a.b:x      a field of JSON or logfmt, read when the query runs
+//! @status>=500 @a.b:x      a field of JSON or logfmt, read when the query runs; @a=x is @a:x, @a!=x is -@a:x
+//! @took>100ms              durations are compared as durations, numbers as numbers, all else as text
+//! level:error,warn         one of several, for level, host and env; for all fields level:(error OR warn)
+//! file:app.log             without a slash: in any folder
 //! ```
 //!
 //! `parse` holds the grammar, `scan` the exact ends of tokens, `matcher` what fits. Time is never part of a
 //! query's text; `when` reads it.
 
 mod doubt;
+mod duration;
 mod expr;
 mod finder;
 mod head;

@@ -7,11 +7,14 @@
 //! field = name ( ":" | ">=" | "<=" | ">" | "<" ) ( value | phrase | exact | regex | "(" or of values ")" ) ;
 //! ```
 //!
+//! After an `@name`, `=` is `:`, and `!=` is that with a `-` before the field. Values of `env`, `host` and `level`,
+//! in which no comma can stand, may be a list: `level:error,warn`.
+//!
 //! Whoever types is never stopped: what can't be what it looks like is text. Only an unclosed quote or group, a
 //! bad regex and what is over a limit are errors.
 
 use super::expr::{Expr, Field, Order, Test, Text};
-use super::head::{Head, note_on_word};
+use super::head::{Asks, Head, note_on_word};
 use super::pattern::{BadPattern, Pattern};
 use super::scan::{Keyword, Scanner};
 use super::span::{ParseError, Parsed, SpanKind, Warning};
@@ -177,11 +180,12 @@ impl Parser<'_> {
     fn field(&mut self, head: Head) -> Result<Asked, ParseError> {
         self.scanner.take(head.name_len, SpanKind::Field, "");
         self.scanner.take(head.operator_len, SpanKind::Operator, "");
-        match head.order {
-            Some(order) => self.comparison(head.field, order).map(Some),
-            None if self.is_value_group() => self.group(Some(&head.field)),
-            None => self.value(&head.field),
-        }
+        let asked = match head.asks {
+            Asks::Compared(order) => return self.comparison(head.field, order).map(Some),
+            Asks::Value | Asks::NotValue if self.is_value_group() => self.group(Some(&head.field))?,
+            Asks::Value | Asks::NotValue => self.value(&head.field)?,
+        };
+        Ok(if head.asks == Asks::NotValue { asked.map(Expr::negated) } else { asked })
     }
 
     fn is_value_group(&self) -> bool {
@@ -199,9 +203,25 @@ impl Parser<'_> {
         {
             Test::Pattern(pattern)
         } else {
-            Test::Glob(self.bare_value()?)
+            return self.bare_values(at, field).map(Some);
         };
         Ok(Some(self.field_test(at, field.clone(), test)))
+    }
+
+    /// One value, or a list with commas where a comma can't be part of one.
+    fn bare_values(&mut self, at: usize, field: &Field) -> Result<Expr, ParseError> {
+        let len = self.scanner.word_len();
+        let value = self.bare_value()?;
+        let listed: Vec<&str> = value.split(',').filter(|part| !part.is_empty()).collect();
+        if listed.len() < 2 || !matches!(field, Field::Env | Field::Host | Field::Level) {
+            if listed.len() > 1 {
+                self.warn(at, "the comma is part of the value; for one of several write name:(a OR b)");
+            }
+            return Ok(self.field_test(at, field.clone(), Test::Glob(value)));
+        }
+        self.count_terms(at, len, listed.len() - 1)?;
+        let test = |part: &&str| self.field_test(at, field.clone(), Test::Glob((*part).to_owned()));
+        Ok(Expr::any(listed.iter().map(test).collect()).unwrap_or(Expr::Everything))
     }
 
     fn quoted_value(&mut self) -> Result<Test, ParseError> {
@@ -297,11 +317,15 @@ impl Parser<'_> {
     }
 
     fn count_term(&mut self, len: usize) -> Result<(), ParseError> {
-        self.terms += 1;
+        self.count_terms(self.scanner.at(), len, 1)
+    }
+
+    fn count_terms(&mut self, at: usize, len: usize, count: usize) -> Result<(), ParseError> {
+        self.terms += count;
         if self.terms <= QUERY_TERMS_MAX {
             return Ok(());
         }
-        Err(over_limit(self.scanner.at(), len, format!("more than {QUERY_TERMS_MAX} terms")))
+        Err(over_limit(at, len, format!("more than {QUERY_TERMS_MAX} terms")))
     }
 
     /// About what was read since `at`.

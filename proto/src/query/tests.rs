@@ -43,7 +43,12 @@ fn naive(expr: &Expr, event: &Event<'_>) -> bool {
                 Field::Env => event.source.environment.to_string(),
                 Field::Host => event.source.host.clone(),
                 Field::App => event.source.app.clone(),
-                Field::File => event.source.path.clone(),
+                Field::File => {
+                    let path = event.source.path.clone();
+                    let name = path.rsplit('/').next().expect("the last part");
+                    let is_name = matches!(test, Test::Glob(text) | Test::Exact(text) if !text.contains(['/', '\\']));
+                    return naive_test(test, path.as_bytes()) || is_name && naive_test(test, name.as_bytes());
+                }
                 Field::Stream => event.source.stream.to_string(),
                 Field::Id => event.id().to_string(),
                 Field::Level => return naive_level(test, event.level),
@@ -71,9 +76,17 @@ fn naive_test(test: &Test, value: &[u8]) -> bool {
         Test::Compare(order, bound) => {
             let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|n| n.is_finite());
             let as_numbers = number(value).zip(number(bound.as_bytes())).and_then(|(a, b)| a.partial_cmp(&b));
-            order.allows(as_numbers.unwrap_or_else(|| value.cmp(bound.as_bytes())))
+            let length = |text: &[u8]| naive_millis(std::str::from_utf8(text).ok()?);
+            let as_lengths = || Some(length(value)?.cmp(&length(bound.as_bytes())?));
+            order.allows(as_numbers.or_else(as_lengths).unwrap_or_else(|| value.cmp(bound.as_bytes())))
         }
     }
+}
+
+/// Of the few durations that are drawn here.
+fn naive_millis(text: &str) -> Option<u64> {
+    let of = |text: &str, unit: &str| text.strip_suffix(unit)?.parse::<u64>().ok();
+    of(text, "ms").or_else(|| Some(of(text, "s")? * 1000))
 }
 
 fn naive_glob(glob: &[u8], value: &[u8]) -> bool {
@@ -120,7 +133,13 @@ fn query_text() -> impl Strategy<Value = String> {
         "app:(",
         "@a.b:",
         "@x>",
+        "@x=",
+        "@x!=",
         "5",
+        "60ms",
+        "2s",
+        ",",
+        "file:error.log",
         "\\",
         "--",
         "env:prod",
@@ -140,7 +159,7 @@ fn query_text() -> impl Strategy<Value = String> {
 }
 
 fn line() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: [&[u8]; 12] = [
+    let pieces: [&[u8]; 14] = [
         b"a",
         b"A",
         b"b",
@@ -151,6 +170,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         b"5",
         b"{\"a\":{\"b\":5}}",
         b"x=7",
+        b" x=600ms",
+        b" x=5s ",
         "\u{e9}".as_bytes(),
         b"\n",
     ];

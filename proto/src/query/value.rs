@@ -1,5 +1,6 @@
 //! What is asked of one value: globs, exact bytes, patterns, comparisons.
 
+use super::duration;
 use super::expr::{Order, Test};
 use super::pattern::Pattern;
 use std::cmp::Ordering;
@@ -93,17 +94,21 @@ fn fits(glob: &[u8], value: &[u8]) -> bool {
 pub(super) struct Bound {
     text: Vec<u8>,
     number: Option<Number>,
+    duration: Option<i128>,
 }
 
 impl Bound {
     pub(super) fn new(text: &str) -> Self {
-        Self { text: text.as_bytes().to_vec(), number: Number::read(text.as_bytes()) }
+        let bytes = text.as_bytes();
+        Self { text: bytes.to_vec(), number: Number::read(bytes), duration: duration::read(bytes) }
     }
 
-    /// How `value` stands to this: as numbers where both are, else byte by byte.
+    /// How `value` stands to this: as numbers where both are, as durations where both are, else byte by byte.
     fn order_of(&self, value: &[u8]) -> Ordering {
-        let as_numbers = || Number::read(value)?.order_of(self.number?);
-        as_numbers().unwrap_or_else(|| value.cmp(&self.text))
+        let as_numbers = |number| Number::read(value)?.order_of(number);
+        let as_durations = |bound| Some(duration::read(value)?.cmp(&bound));
+        let meant = self.number.and_then(as_numbers).or_else(|| self.duration.and_then(as_durations));
+        meant.unwrap_or_else(|| value.cmp(&self.text))
     }
 }
 
@@ -174,5 +179,18 @@ mod tests {
         check("abc", "60", Ordering::Greater);
         check("nan", "inf", Ordering::Greater);
         check("1e999", "5", Ordering::Less);
+    }
+
+    #[test]
+    fn durations_are_compared_as_durations_and_with_nothing_else() {
+        let check = |value: &str, bound: &str, expected| {
+            assert_eq!(Bound::new(bound).order_of(value.as_bytes()), expected, "{value} to {bound}");
+        };
+        check("31ms", "100ms", Ordering::Less);
+        check("1.5s", "1500ms", Ordering::Equal);
+        check("1h", "61m", Ordering::Less);
+        check("250", "100ms", Ordering::Greater);
+        check("31ms", "30", Ordering::Greater);
+        check("9 lives", "10s", Ordering::Greater);
     }
 }
