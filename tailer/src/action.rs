@@ -181,6 +181,10 @@ pub enum Warning {
     Unspooled { environment: Environment, bucket: BucketId, at: u64 },
     #[error("a buck refuses a record for good: {why}")]
     Refused { why: String },
+    #[error("buck {buck} does not answer or takes nothing; what is read goes to the others")]
+    BuckLost { buck: NodeId },
+    #[error("buck {buck} is back")]
+    BuckBack { buck: NodeId },
     #[error("not every peer said what it knows of this tailer within ten seconds; reading on without")]
     Unheard,
 }

@@ -23,7 +23,7 @@ use crate::files::{Ended, FileNumber, Files};
 use crate::fill::{Fill, Filled, Sign};
 use crate::flight::{Exchange, Flight, RecordNumber};
 use crate::known::Knowledge;
-use crate::pick::{Buck, Pick};
+use crate::pick::{Buck, Change, Pick};
 use crate::spool::{Place, Spool};
 use proto::ids::{Environment, NodeId, RunId};
 use proto::message::Answer;
@@ -374,6 +374,18 @@ impl Machine {
         self.settle_talk(now);
         self.settle_memory(now);
         self.settle_stop(now);
+        self.settle_news();
+    }
+
+    /// Who stops with the rest of a cluster has no news of it.
+    fn settle_news(&mut self) {
+        for (buck, change) in self.pick.take_changes() {
+            match (&self.stage, change) {
+                (Stage::Stopping { .. } | Stage::Stopped, _) => {}
+                (_, Change::Lost) => self.warn(Warning::BuckLost { buck }),
+                (_, Change::Back) => self.warn(Warning::BuckBack { buck }),
+            }
+        }
     }
 
     /// When [`Self::on_timeout`] is wanted, if nothing else comes before.

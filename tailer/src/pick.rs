@@ -26,6 +26,15 @@ pub struct Buck {
 pub struct Pick {
     bucks: BTreeMap<NodeId, State>,
     rng: StdRng,
+    /// What a person should hear, once: at most one a buck until it is told.
+    changes: BTreeMap<NodeId, Change>,
+}
+
+/// A buck that worked fails, or the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Lost,
+    Back,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,7 +50,7 @@ struct State {
 impl Pick {
     #[must_use]
     pub fn new(bucks: &[Buck], rng: StdRng) -> Self {
-        let mut pick = Self { bucks: BTreeMap::new(), rng };
+        let mut pick = Self { bucks: BTreeMap::new(), rng, changes: BTreeMap::new() };
         pick.set_bucks(bucks);
         pick
     }
@@ -100,8 +109,10 @@ impl Pick {
     }
 
     pub fn works(&mut self, buck: NodeId) {
-        if let Some(state) = self.bucks.get_mut(&buck) {
-            (state.failures, state.aside_until) = (0, Duration::ZERO);
+        let Some(state) = self.bucks.get_mut(&buck) else { return };
+        state.aside_until = Duration::ZERO;
+        if std::mem::take(&mut state.failures) > 0 {
+            self.changed(buck, Change::Back);
         }
     }
 
@@ -111,6 +122,21 @@ impl Pick {
         let span = ASIDE_FIRST.saturating_mul(1 << state.failures.min(8)).min(ASIDE_MAX);
         state.aside_until = now.saturating_add(span);
         state.failures = state.failures.saturating_add(1);
+        if state.failures == 1 {
+            self.changed(buck, Change::Lost);
+        }
+    }
+
+    /// Which bucks were lost or came back since this was asked last.
+    pub fn take_changes(&mut self) -> BTreeMap<NodeId, Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Lost and back again before it was told is no news.
+    fn changed(&mut self, buck: NodeId, change: Change) {
+        if self.changes.remove(&buck).is_none() {
+            self.changes.insert(buck, change);
+        }
     }
 }
 
@@ -170,5 +196,22 @@ mod tests {
         pick.works(NodeId(1));
         pick.failed(now, NodeId(1));
         assert_eq!(pick.next_healthy(&[NodeId(2)]), Some(now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let mut pick = pick(&["", ""]);
+        let told = |pick: &mut Pick| pick.take_changes().into_iter().collect::<Vec<_>>();
+        pick.works(NodeId(1));
+        assert_eq!(told(&mut pick), []);
+        pick.failed(SECOND, NodeId(1));
+        assert_eq!(told(&mut pick), [(NodeId(1), Change::Lost)]);
+        pick.failed(20 * SECOND, NodeId(1));
+        assert_eq!(told(&mut pick), [], "it was lost before");
+        pick.works(NodeId(1));
+        assert_eq!(told(&mut pick), [(NodeId(1), Change::Back)]);
+        pick.failed(60 * SECOND, NodeId(2));
+        pick.works(NodeId(2));
+        assert_eq!(told(&mut pick), [], "back before anybody heard");
     }
 }

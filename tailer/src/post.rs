@@ -50,6 +50,12 @@ impl Post {
         Ok(Self { me, links, members, sealing })
     }
 
+    /// What people know a node by.
+    pub fn address_of(&self, node: NodeId) -> String {
+        let address = self.members.now().by_id(node).and_then(|peer| peer.address.clone());
+        address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+    }
+
     /// Asks, and waits for the answer; `None` when none will come.
     pub async fn send(&self, exchange: Exchange, peer: NodeId, letter: Letter) -> Option<Answer> {
         let question = self.question(peer, letter)?;

@@ -5,7 +5,7 @@
 //! It stops in this order: nothing more is read; what was read is packed, written to the spool and sent, for at
 //! most five seconds; the memory is written; the tasks end; the connections are closed.
 
-use crate::action::{Action, Away, Recovered, Seen};
+use crate::action::{Action, Away, Recovered, Seen, Warning};
 use crate::config::Config;
 use crate::disk::{OpenFiles, SpoolError, SpoolFiles};
 use crate::fill::Sign;
@@ -386,7 +386,12 @@ impl Worker {
                     tracing::warn!(%error, "the memory was not written");
                 }
             }
-            Action::Warn(warning) => tracing::warn!("{warning}"),
+            Action::Warn(warning) => match warning {
+                Warning::BuckLost { buck } | Warning::BuckBack { buck } => {
+                    tracing::warn!(address = %self.outbox.post.address_of(buck), "{warning}");
+                }
+                _ => tracing::warn!("{warning}"),
+            },
             Action::Stopped => self.is_stopped = true,
         }
     }

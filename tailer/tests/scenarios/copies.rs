@@ -70,6 +70,11 @@ fn with_one_buck_left_the_second_copy_is_made_when_another_is_back() {
     world.run_seconds(180);
     world.settle();
     assert_eq!(world.bucks.fewest_copies(), 2);
+    for buck in [NodeId(2), NodeId(3)] {
+        let told = |warning: &Warning| world.warnings.iter().filter(|told| *told == warning).count();
+        let news = (told(&Warning::BuckLost { buck }), told(&Warning::BuckBack { buck }));
+        assert_eq!(news, (1, 1), "each once, however often it was tried: {:?}", world.warnings);
+    }
 }
 
 #[test]
