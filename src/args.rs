@@ -1,6 +1,7 @@
 //! What was typed. Nothing here is checked against the world; [`crate::settings`] and the commands do that.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub struct Typed {
 pub enum Command {
     /// Start a whole cluster in this process: a tailer, bucks, a porter and the web page
     Up(Up),
-    /// Find events: exit 0 when something was found, 1 when nothing was, 2 on an error
+    /// Find events: exit 0 when something was found, 1 when there is nothing, 2 on an error or when that is not known
     Search(Search),
     /// Write keys, a roster and a settings file for every node of a fleet
     Init(Init),
@@ -98,12 +99,33 @@ pub struct Search {
     #[arg(long)]
     pub count: bool,
 
+    /// Print so many lines after each that was found, file by file; `--` stands between groups
+    #[arg(long, short = 'A', value_name = "N", conflicts_with_all = ["count", "order", "follow"])]
+    pub after_context: Option<u32>,
+
+    /// Print so many lines before each
+    #[arg(long, short = 'B', value_name = "N", conflicts_with_all = ["count", "order", "follow"])]
+    pub before_context: Option<u32>,
+
+    /// Print so many lines before and after each
+    #[arg(long, short = 'C', value_name = "N", conflicts_with_all = ["count", "order", "follow"])]
+    pub context: Option<u32>,
+
     /// An environment; more than one may be given [default: all that may be seen]
     #[arg(long = "env", value_name = "NAME")]
     pub environments: Vec<String>,
 
     #[command(flatten)]
     pub cluster: Cluster,
+}
+
+impl Search {
+    /// Lines before and after each that was found, when any were asked for.
+    pub fn lines_around(&self) -> Option<(u32, u32)> {
+        let before = self.before_context.or(self.context);
+        let after = self.after_context.or(self.context);
+        (before.is_some() || after.is_some()).then_some((before.unwrap_or(0), after.unwrap_or(0)))
+    }
 }
 
 /// Which cluster is asked.
@@ -279,6 +301,25 @@ fn query(text: &str) -> Result<String, String> {
     }
 }
 
+/// What was typed, with `-C3` of a search as `-C 3`: a query may begin with a minus, and would be taken for one.
+pub fn words(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let (mut words, mut is_search) = (Vec::new(), false);
+    for word in typed {
+        is_search |= word == "search" && words.last().is_none_or(|before| before != "block");
+        match word.to_str().filter(|_| is_search).and_then(glued) {
+            Some((name, count)) => words.extend([name.into(), count.into()]),
+            None => words.push(word),
+        }
+    }
+    words
+}
+
+fn glued(word: &str) -> Option<(&str, &str)> {
+    let count = word.strip_prefix('-')?.strip_prefix(['A', 'B', 'C'])?;
+    let is_count = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+    word.split_at_checked(2).filter(|_| is_count)
+}
+
 /// `90`, `90s`, `5m`, `2h`, `1d`.
 fn span(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -336,6 +377,25 @@ mod tests {
         assert_eq!(query_of(&["--help"]), Err(clap::error::ErrorKind::DisplayHelp));
         assert!(query_of(&["x", "--follow", "--from", "-1h"]).is_err(), "what is followed begins now");
         assert!(query_of(&["x", "--follow"]).is_ok());
+    }
+
+    #[test]
+    fn lines_around_are_asked_for_as_of_grep() {
+        let around = |words: &[&str]| {
+            let typed = super::words([&["tailbuck", "search"], words].concat().into_iter().map(OsString::from));
+            let typed = Typed::try_parse_from(typed).map_err(|error| error.kind())?;
+            let Command::Search(search) = typed.command else { panic!("{typed:?}") };
+            Ok((search.query.clone(), search.lines_around()))
+        };
+        let x = || "x".to_owned();
+        assert_eq!(around(&["x"]), Ok((x(), None)));
+        assert_eq!(around(&["x", "-C2"]), Ok((x(), Some((2, 2)))));
+        assert_eq!(around(&["-C", "2", "x"]), Ok((x(), Some((2, 2)))));
+        assert_eq!(around(&["-A", "1", "-C", "3", "x"]), Ok((x(), Some((3, 1)))));
+        assert_eq!(around(&["x", "-B0"]), Ok((x(), Some((0, 0)))));
+        assert_eq!(around(&["-C2", "x"]), Ok((x(), Some((2, 2)))));
+        assert_eq!(around(&["-Dump2"]), Ok(("-Dump2".to_owned(), None)));
+        assert_eq!(around(&["x", "-C2", "--count"]), Err(clap::error::ErrorKind::ArgumentConflict));
     }
 
     #[test]

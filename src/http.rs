@@ -46,12 +46,20 @@ impl Web {
         Ok(Self { authority: if has_port { authority.to_owned() } else { format!("{authority}:80") } })
     }
 
-    /// `path` begins with a slash; `parameters` are encoded here.
-    pub fn get(&self, path: &str, parameters: &[(&str, &str)], accept: &str) -> io::Result<Reply> {
+    /// `path` begins with a slash; `parameters` are encoded here. With `silence`, an answer of which nothing comes for
+    /// that long is broken.
+    pub fn get(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        accept: &str,
+        silence: Option<Duration>,
+    ) -> io::Result<Reply> {
         let query: Vec<String> =
             parameters.iter().map(|(key, value)| format!("{key}={}", percent_encoded(value))).collect();
         let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
         let mut stream = self.connect()?;
+        stream.set_read_timeout(silence)?;
         write!(
             stream,
             "GET {target} HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n",
@@ -212,7 +220,7 @@ mod tests {
             }
             stream.write_all(answer).expect("a client that reads");
         });
-        let mut reply = web.get("/x", &[("q", "a b&c")], "*/*")?;
+        let mut reply = web.get("/x", &[("q", "a b&c")], "*/*", None)?;
         let mut lines = Vec::new();
         while let Some(line) = reply.line()? {
             lines.push(line);

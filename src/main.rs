@@ -1,14 +1,19 @@
 //! The one binary: parse what was typed, do it, return an exit code. No logic lives here.
 
 mod args;
+mod around;
+mod ask;
 mod block;
 mod demo;
+mod doubts;
 mod exit;
+mod follow;
 mod http;
 mod init;
 mod layout;
 mod log;
 mod nodes;
+mod printer;
 mod progress;
 mod search;
 mod settings;
@@ -28,7 +33,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    exit::code(run(Typed::parse()))
+    exit::code(run(Typed::parse_from(args::words(std::env::args_os()))))
 }
 
 fn run(typed: Typed) -> anyhow::Result<Outcome> {

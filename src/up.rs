@@ -4,11 +4,11 @@
 //! connections. Keys and data stay from start to start; addresses are drawn anew when one is taken.
 
 use crate::args::Up;
+use crate::ask::WEB_URL_FILE;
 use crate::demo;
 use crate::exit::Outcome;
 use crate::layout::Layout;
 use crate::nodes::Nodes;
-use crate::search::WEB_URL_FILE;
 use crate::settings::Settings;
 use anyhow::{Context, bail};
 use proto::io::dir::write_whole;

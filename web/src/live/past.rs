@@ -1,7 +1,7 @@
 //! What a live tail shows before what happens now: a search up to the present, and once more when every buck is
 //! followed, so that nothing falls between the two. The window knows copies.
 
-use crate::api::{LiveQuestion, SearchQuestion};
+use crate::api::{LiveQuestion, PAST_ROWS, SearchQuestion};
 use crate::config::Config;
 use crate::nodes::Nodes;
 use crate::search::{Found, Search};
@@ -11,9 +11,6 @@ use proto::query::TimeRange;
 use proto::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Rows of the past; more is for the search page.
-const PAST_ROWS: u64 = 5000;
 
 /// Events stamped a little ahead belong to the present too.
 const AHEAD: Duration = Duration::from_secs(300);
