@@ -24,6 +24,8 @@ pub enum Command {
     Up(Up),
     /// Find events: exit 0 when something was found, 1 when there is nothing, 2 on an error or when that is not known
     Search(Search),
+    /// Say how every node is: exit 0 when all are heard, 1 when not, 2 on an error
+    Status(Status),
     /// Write keys, a roster and a settings file for every node of a fleet
     Init(Init),
     /// Make a node's key file; an existing one is never touched
@@ -126,6 +128,24 @@ impl Search {
         let after = self.after_context.or(self.context);
         (before.is_some() || after.is_some()).then_some((before.unwrap_or(0), after.unwrap_or(0)))
     }
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
+    pub format: StatusFormat,
+
+    #[command(flatten)]
+    pub cluster: Cluster,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusFormat {
+    /// A line a node, for people
+    Table,
+    /// The web's whole answer, one JSON object
+    Json,
 }
 
 /// Which cluster is asked.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A search that found nothing.
+    /// A search that found nothing, a status of which not all were heard.
     Nothing,
 }
 

@@ -17,6 +17,7 @@ mod printer;
 mod progress;
 mod search;
 mod settings;
+mod status;
 mod up;
 
 use anyhow::Context;
@@ -42,6 +43,7 @@ fn run(typed: Typed) -> anyhow::Result<Outcome> {
     match typed.command {
         Command::Up(up) => on_threads(up::run(&up)),
         Command::Search(search) => search::run(&search),
+        Command::Status(status) => status::run(&status),
         Command::Init(init) => init::run(&init),
         Command::Keygen(keygen) => make_key(&keygen),
         Command::Tailer(node) => run_node(Role::Tailer, &node.config),

@@ -6,7 +6,8 @@ use crate::fleet;
 use crate::merge::{Away, Fate};
 use crate::nodes::{Nodes, ask_one};
 use crate::reply::Reply;
-use futures_util::future::join_all;
+use crate::shelf;
+use futures_util::future::{join, join_all};
 use proto::ids::{Environment, NodeId};
 use proto::message::{Answer, Ask, End, Heard, Progress, SearchOrder, Status};
 use proto::query::TimeRange;
@@ -26,14 +27,19 @@ const HEARD_LATELY: Duration = Duration::from_secs(15);
 /// What the page's completeness is about.
 const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
 
+/// How far back the bucket that was ported last is looked for, and how far ahead of now an event may be stamped.
+const PORTED_WITHIN: Duration = Duration::from_secs(3600);
+const AHEAD: Duration = Duration::from_secs(300);
+
 type Said = BTreeMap<NodeId, Result<Status, Away>>;
 
 pub async fn look(nodes: &Arc<dyn Nodes>, config: &Config, environments: &[Environment]) -> Reply {
     let roster = nodes.roster();
     let asked: Vec<NodeId> = fleet::bucks(&roster).chain(fleet::porters(&roster)).collect();
     let answers = asked.iter().map(|node| status_of(&**nodes, *node));
-    let said: Said = asked.iter().copied().zip(join_all(answers).await).collect();
-    let now = nodes.now().wall;
+    let answers = async { (join_all(answers).await, nodes.now().wall) };
+    let ((answers, now), ported) = join(answers, ported_up_to(&**nodes, config, environments)).await;
+    let said: Said = asked.iter().copied().zip(answers).collect();
     let mut cards: Vec<Value> = said.iter().map(|(node, status)| keeper(&roster, *node, status, now)).collect();
     cards.push(json!({
         "role": "web", "name": fleet::name(&roster, nodes.own()), "id": nodes.own().to_string(), "state": "up",
@@ -44,6 +50,8 @@ pub async fn look(nodes: &Arc<dyn Nodes>, config: &Config, environments: &[Envir
     let verdict = verdict(&roster, config, environments, &said, now);
     Reply::json(&json!({
         "nodes": cards,
+        "now": now.0.to_string(),
+        "ported_up_to": ported.map(|at| at.0.to_string()),
         "roster": hex(&roster.hash()),
         "completeness": {"text": verdict.sentence, "complete": verdict.missing.is_empty()},
     }))
@@ -55,6 +63,15 @@ async fn status_of(nodes: &dyn Nodes, node: NodeId) -> Result<Status, Away> {
         Answer::Refused(refusal) => Err(Away::Refused(refusal.to_string())),
         _ => Err(Away::Nonsense("no status")),
     }
+}
+
+/// The end of the newest bucket that stands on the shelf, if some lately ported one does.
+async fn ported_up_to(nodes: &dyn Nodes, config: &Config, environments: &[Environment]) -> Option<Timestamp> {
+    let now = nodes.now().wall;
+    let range = TimeRange { from: now.before(PORTED_WITHIN), to: now.after(AHEAD) };
+    let shelf = shelf::look(nodes, &config.limits, environments, range, &[]).await;
+    let newest = shelf.snapshot().into_iter().map(|at| at.bucket).max()?;
+    Some(config.width.end_of(newest))
 }
 
 fn keeper(roster: &Roster, node: NodeId, status: &Result<Status, Away>, now: Timestamp) -> Value {

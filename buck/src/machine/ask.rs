@@ -167,6 +167,7 @@ impl Machine {
             ("live_tails", self.tails.len() as u64),
             ("buckets_held", self.index.buckets().count() as u64),
             ("packets_without_receipt", self.index.buckets().map(|(_, held)| u64::from(held.unreceipted())).sum()),
+            ("buckets_without_receipt", self.index.buckets().filter(|(_, held)| held.unreceipted() > 0).count() as u64),
         ];
         let mut counters = self.counters.list();
         counters.extend(gauges.map(|(name, count)| (name.to_owned(), count)));
