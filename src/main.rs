@@ -8,6 +8,7 @@ mod demo;
 mod doubts;
 mod exit;
 mod follow;
+mod followed;
 mod http;
 mod init;
 mod layout;

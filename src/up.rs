@@ -7,6 +7,7 @@ use crate::args::Up;
 use crate::ask::WEB_URL_FILE;
 use crate::demo;
 use crate::exit::Outcome;
+use crate::followed;
 use crate::layout::Layout;
 use crate::nodes::Nodes;
 use crate::settings::Settings;
@@ -48,7 +49,9 @@ pub async fn run(up: &Up) -> anyhow::Result<Outcome> {
     if up.demo {
         demo::start(demo_folder(&up.data), &nodes.stop);
     }
-    writeln!(std::io::stdout(), "tailbuck is up: {url}/   (Ctrl-C stops it)")?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "tailbuck is up: {url}/   (Ctrl-C stops it)")?;
+    followed::tell(&mut stdout, &up.paths, &layout, &up.data)?;
     let ended = nodes.until_stopped().await;
     // Who searches meanwhile is told that nothing runs here, not that nobody answers.
     let _ = std::fs::remove_file(up.data.join(WEB_URL_FILE));
@@ -73,7 +76,7 @@ fn plan(up: &Up) -> anyhow::Result<Layout> {
     if !up.web.ip().is_loopback() {
         bail!("--web {}: the page is served on loopback only, for there is no login yet", up.web);
     }
-    let mut paths = up.paths.iter().map(|path| followed(path)).collect::<anyhow::Result<Vec<String>>>()?;
+    let mut paths = up.paths.iter().map(|path| followed::as_glob(path)).collect::<anyhow::Result<Vec<String>>>()?;
     let mut exclude = Vec::new();
     if up.demo {
         paths.push(demo::glob(&demo_folder(&std::path::absolute(&up.data)?)));
@@ -96,20 +99,6 @@ fn plan(up: &Up) -> anyhow::Result<Layout> {
 
 fn demo_folder(data: &Path) -> PathBuf {
     data.join("demo")
-}
-
-/// What was typed is meant from here, not from a node's folder. A folder means all that is below it.
-fn followed(path: &str) -> anyhow::Result<String> {
-    let absolute = std::path::absolute(path).with_context(|| path.to_owned())?;
-    let shown = absolute.display().to_string();
-    if path.contains(['*', '?', '[', '{']) && !absolute.exists() {
-        return Ok(shown);
-    }
-    if absolute.metadata().with_context(|| path.to_owned())?.is_dir() {
-        return Ok(format!("{}/**", shown.trim_end_matches('/')));
-    }
-    std::fs::File::open(&absolute).with_context(|| path.to_owned())?;
-    Ok(shown)
 }
 
 /// The kernel's name for this host, as far as it can name a folder.
