@@ -1,6 +1,7 @@
 //! What was typed. Nothing here is checked against the world; [`crate::settings`] and the commands do that.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use proto::roster::Address;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -186,17 +187,17 @@ pub enum Format {
 
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Where the bucks will listen
-    #[arg(long, value_name = "ADDR,...", value_delimiter = ',', required = true)]
-    pub bucks: Vec<SocketAddr>,
+    /// Where the bucks are reached: addresses or host names, with ports; a name is looked up at each connection
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', required = true, value_parser = place)]
+    pub bucks: Vec<Address>,
 
     /// Names of the hosts that run a tailer
     #[arg(long, value_name = "HOST,...", value_delimiter = ',', default_value = "host-1")]
     pub tailers: Vec<String>,
 
-    /// Where porters will listen; more than one may run
-    #[arg(long, value_name = "ADDR,...", value_delimiter = ',', default_value = "127.0.0.1:7720")]
-    pub porters: Vec<SocketAddr>,
+    /// Where porters are reached, likewise; more than one may run
+    #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', default_value = "127.0.0.1:7720", value_parser = place)]
+    pub porters: Vec<Address>,
 
     /// Where the page is served
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7700")]
@@ -340,6 +341,15 @@ fn glued(word: &str) -> Option<(&str, &str)> {
     word.split_at_checked(2).filter(|_| is_count)
 }
 
+/// `10.0.0.1:4100`, `[fd00::1]:4100` or `buck-1.example.org:4100`, as a roster writes it.
+fn place(text: &str) -> Result<Address, String> {
+    let address = text.parse::<SocketAddr>().map(|address| address.to_string());
+    let place = address.unwrap_or_else(|_| text.to_ascii_lowercase()).parse();
+    place.map_err(|()| {
+        "it is no address and no host name with a port; 10.0.0.1:4100 and buck-1.example.org:4100 are".to_owned()
+    })
+}
+
 /// `90`, `90s`, `5m`, `2h`, `1d`.
 fn span(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -416,6 +426,20 @@ mod tests {
         assert_eq!(around(&["-C2", "x"]), Ok((x(), Some((2, 2)))));
         assert_eq!(around(&["-Dump2"]), Ok(("-Dump2".to_owned(), None)));
         assert_eq!(around(&["x", "-C2", "--count"]), Err(clap::error::ErrorKind::ArgumentConflict));
+    }
+
+    #[test]
+    fn a_node_is_reached_by_address_or_name() {
+        for (text, written) in [
+            ("10.0.0.1:4100", "10.0.0.1:4100"),
+            ("[FD00::0:1]:4100", "[fd00::1]:4100"),
+            ("Buck-1.Example.org:4100", "buck-1.example.org:4100"),
+        ] {
+            assert_eq!(place(text).map(|place| place.to_string()).as_deref(), Ok(written), "{text}");
+        }
+        for bad in ["buck-1", "buck-1:", "10.0.0.300:1", "10.0.0.1", "a:0", "a b:1", ":1", "10.0.0.1:0"] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

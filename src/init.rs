@@ -2,7 +2,7 @@
 
 use crate::args::Init;
 use crate::exit::Outcome;
-use crate::layout::Layout;
+use crate::layout::{Layout, NodePlan};
 use anyhow::{Context, bail};
 use std::fs;
 use std::io::Write;
@@ -67,10 +67,18 @@ fn refuse_a_folder_in_use(out: &Path) -> anyhow::Result<()> {
 fn tell(layout: &Layout, out: &Path) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "Carry each folder to its host, and start there:")?;
+    let everywhere = |node: &NodePlan| node.listens().is_some_and(|listens| listens.ip().is_unspecified());
     for node in layout.nodes() {
         let run = if node.role == proto::roster::Role::Porter { " run" } else { "" };
         let config = out.join(&node.name).join("settings.toml");
         writeln!(stdout, "  tailbuck {}{run} --config {}", node.role, config.display())?;
+    }
+    if layout.nodes().iter().any(everywhere) {
+        writeln!(
+            stdout,
+            "Names are looked up when nodes connect. Who has one listens on all IPv4 addresses of its host; `listen` in \
+             its settings narrows that."
+        )?;
     }
     Ok(())
 }

@@ -17,16 +17,17 @@ use proto::ids::Environment;
 use proto::io::clock;
 use proto::io::dir::write_whole;
 use proto::io::keys::NodeKeys;
-use proto::roster::{Environments, Peer, Role};
+use proto::roster::{Address, Environments, Peer, Role};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What a fleet is to be.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    pub bucks: Vec<SocketAddr>,
-    pub porters: Vec<SocketAddr>,
+    /// Where they are reached.
+    pub bucks: Vec<Address>,
+    pub porters: Vec<Address>,
     pub web: SocketAddr,
     /// Host names.
     pub tailers: Vec<String>,
@@ -43,7 +44,16 @@ pub struct Layout {
 pub struct NodePlan {
     pub name: String,
     pub role: Role,
-    address: Option<SocketAddr>,
+    address: Option<Address>,
+}
+
+impl NodePlan {
+    /// Where it listens; for one that is reached by its name, on all addresses of its host.
+    pub fn listens(&self) -> Option<SocketAddr> {
+        let address = self.address.as_ref()?.as_str();
+        let port = || Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.rsplit_once(':')?.1.parse().ok()?)));
+        address.parse().ok().or_else(port)
+    }
 }
 
 impl Layout {
@@ -54,13 +64,13 @@ impl Layout {
         let bucks = bucks.map(|(at, address)| NodePlan {
             name: numbered("buck", at),
             role: Role::Buck,
-            address: Some(*address),
+            address: Some(address.clone()),
         });
         let porters = self.porters.iter().enumerate();
         let porters = porters.map(|(at, address)| NodePlan {
             name: numbered("porter", at),
             role: Role::Porter,
-            address: Some(*address),
+            address: Some(address.clone()),
         });
         let web = NodePlan { name: "web-1".to_owned(), role: Role::Web, address: None };
         let tailers =
@@ -95,9 +105,7 @@ impl Layout {
             NodeKeys::generate(&path, None, &mut clock::generator()?)?
         };
         let mut peer = Peer::new(node.role, keys.keys.public(), keys.id);
-        if let Some(address) = node.address {
-            peer.address = Some(address.to_string().parse().expect("a socket's address is one"));
-        }
+        peer.address = node.address.clone();
         if matches!(node.role, Role::Tailer | Role::Web) {
             peer.environments = Environments::Only([self.environment.clone()].into());
         }
@@ -116,7 +124,7 @@ impl Layout {
             web_url: Some(format!("http://{}", self.web)),
             ..Settings::default()
         };
-        match (node.role, node.address) {
+        match (node.role, node.listens()) {
             (Role::Buck, Some(listen)) => {
                 settings.buck = Some(BuckSettings { listen, disks: Vec::new(), ack: None, reserve_mib: None });
             }

@@ -13,7 +13,7 @@ use crate::nodes::Nodes;
 use crate::settings::Settings;
 use anyhow::{Context, bail};
 use proto::io::dir::write_whole;
-use proto::roster::Role;
+use proto::roster::{Address, Role};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -153,7 +153,7 @@ impl Before {
     }
 
     /// Where these nodes listened before, as far as that is free; else somewhere new.
-    fn addresses(&self, word: &str, count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    fn addresses(&self, word: &str, count: usize) -> anyhow::Result<Vec<Address>> {
         let mut held = Vec::new();
         for number in 1..=count {
             let socket = match self.address_of(&format!("{word}-{number}")).map(UdpSocket::bind) {
@@ -162,7 +162,8 @@ impl Before {
             };
             held.push(socket);
         }
-        held.iter().map(|socket| socket.local_addr().context("a port on loopback")).collect()
+        let address = |socket: &UdpSocket| socket.local_addr().map(Address::from).context("a port on loopback");
+        held.iter().map(address).collect()
     }
 
     fn address_of(&self, name: &str) -> Option<SocketAddr> {
