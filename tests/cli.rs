@@ -29,8 +29,37 @@ fn a_missing_folder_is_named() {
     let said = complaint(&["tailer", "--config", &path]);
     assert!(said.contains(&path), "{said}");
     let none = dir.join("none").display().to_string();
-    let said = complaint(&["search", "x", "--data", &none]);
-    assert!(said.contains(&none) && said.contains("--data"), "{said}");
+    for words in [vec!["search", "x"], vec!["search", "x", "--follow"], vec!["status"]] {
+        let said = complaint(&[words, vec!["--data", &none]].concat());
+        assert!(said.contains(&none) && said.contains("--data"), "{said}");
+        assert!(said.lines().count() == 1 && !said.contains("os error"), "{said}");
+    }
+}
+
+#[test]
+fn a_fleet_is_laid_out_by_addresses_and_by_names() {
+    let dir = Dir::new("names");
+    let out = dir.join("fleet");
+    let words = ["init", "--bucks", "Buck-1.example.org:4100,[FD00::0:2]:4100,10.0.0.3:4100", "--out"];
+    let made = run(tailbuck().args(words).arg(&out));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    assert!(text(&made.stdout).contains("Names are looked up when nodes connect"), "{}", text(&made.stdout));
+    let roster = fs::read_to_string(out.join("web-1/roster")).expect("a roster");
+    for (node, address, listens) in [
+        ("buck-1", "buck-1.example.org:4100", "0.0.0.0:4100"),
+        ("buck-2", "[fd00::2]:4100", "[fd00::2]:4100"),
+        ("buck-3", "10.0.0.3:4100", "10.0.0.3:4100"),
+    ] {
+        assert!(roster.contains(&format!(" addr={address}")), "{roster}");
+        let settings = fs::read_to_string(out.join(node).join("settings.toml")).expect("settings");
+        assert!(settings.contains(&format!("listen = \"{listens}\"")), "{settings}");
+    }
+    for bad in ["buck-1", "10.0.0.300:1", "a:0"] {
+        let said = complaint(&["init", "--bucks", bad, "--out", &dir.join("bad").display().to_string()]);
+        assert!(said.contains(bad) && said.contains("no host name with a port"), "{said}");
+    }
+    let twice = complaint(&["init", "--bucks", "a:1,a:1", "--out", &dir.join("twice").display().to_string()]);
+    assert!(twice.contains("two nodes would listen on a:1"), "{twice}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ mod support;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::time::{Duration, Instant};
-use support::Dir;
 use support::fleet::Fleet;
+use support::{Dir, wait_for};
 
 /// Far below what a node that says nothing is waited for, and far above what a search takes.
 const SOON: Duration = Duration::from_millis(1500);
@@ -35,6 +35,18 @@ fn a_dead_buck_holds_up_one_search_and_not_every_one() {
     });
     let slow = slow.count();
     assert!(slow <= SLOW_MAX, "{slow} of {SEARCHES} searches were held up");
+    fleet.stop("buck-3");
+    let (_, said, code) = fleet.ask(&["search", "no-such-needle"]);
+    assert_eq!(code, Some(2), "two away may hide it: {said}");
+    assert!(said.contains("buck localhost:") && said.contains("is not known"), "{said}");
+    let (table, _, code) = fleet.ask(&["status"]);
+    let away = table.lines().filter(|line| line.starts_with("buck ") && line.contains("unreachable")).count();
+    assert_eq!((away, code), (2, Some(1)), "{table}");
     fleet.begin("buck-2");
+    fleet.begin("buck-3");
     fleet.wait_for_all("", 100);
+    wait_for("there is none, and that is known", || {
+        let (found, said, code) = fleet.ask(&["search", "no-such-needle"]);
+        (found.is_empty() && said.is_empty() && code == Some(1)).then_some(())
+    });
 }

@@ -21,6 +21,12 @@ fn append(log: &Path, lines: &[&str]) {
     lines.iter().for_each(|line| writeln!(file, "{line}").expect("room"));
 }
 
+/// Everything a command says.
+fn said(dir: &Dir, words: &[&str]) -> (String, String, Option<i32>) {
+    let output = run(tailbuck().args(words).arg("--data").arg(dir.join("data")));
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
 /// What `search` prints, and its exit code.
 fn search(dir: &Dir, words: &[&str]) -> (String, Option<i32>) {
     let data = dir.join("data").display().to_string();
@@ -104,6 +110,124 @@ fn bytes_come_out_as_they_went_in() {
         (output.stdout == content).then_some(())
     });
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
+}
+
+fn check_lines_around(dir: &Dir) {
+    let around = |words: &[&str]| {
+        let (found, stderr, code) = said(dir, &[&["search"], words].concat());
+        assert_eq!(code, Some(0), "{words:?}: {stderr}");
+        found.lines().filter_map(|line| line.split(' ').next_back()).collect::<String>()
+    };
+    assert_eq!(around(&["@status!=200", "-C1"]), "abc--fg");
+    assert_eq!(around(&["@status!=200", "-A", "9"]), "bcdefg");
+    assert_eq!(around(&["level:error,warn", "-A1"]), "bcd--g");
+    assert_eq!(around(&["-B", "2", "level:error"]), "ab--efg");
+    assert_eq!(around(&["level:warn", "-B", "2", "-A1"]), "abcd");
+}
+
+fn check_status(dir: &Dir) {
+    let (table, _, code) = said(dir, &["status"]);
+    let of_role = |role: &str| table.lines().filter(|line| line.starts_with(role)).count();
+    assert_eq!((of_role("buck "), of_role("porter "), of_role("tailer "), code), (3, 1, 1, Some(0)), "{table}");
+    wait_for("a bucket is ported", || said(dir, &["status"]).0.contains("ported last: the bucket").then_some(()));
+    let (json, _, _) = said(dir, &["status", "--format", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(answer["nodes"].as_array().map(Vec::len), Some(6), "{json}");
+}
+
+/// The first things people type who know other tools.
+#[test]
+fn what_a_stranger_types_is_understood() {
+    let dir = Dir::new("stranger");
+    let (log, glob) = (dir.join("app[1].log"), dir.join("*.none").display().to_string());
+    let lines = [
+        "level=info status=200 took=31ms a",
+        "level=error status=500 took=1.2s b",
+        "level=warn status=200 took=250ms c",
+        "level=info status=200 took=9ms d",
+        "level=info status=200 took=10ms e",
+        "level=info status=200 took=11ms f",
+        "level=error status=404 took=12ms g",
+    ];
+    append(&log, &lines);
+    append(&dir.join("app1.log"), &["of another file that the name would fit, were it a glob"]);
+    let (path, data) = (log.display().to_string(), dir.join("data").display().to_string());
+    let words = ["up", &path, &glob, "--data", &data, "--web", "127.0.0.1:0", "--bucket", "2s"];
+    let mut up = Running::start(&words, &dir.join("up.log"));
+    let last = format!("nothing is at {glob} yet");
+    let told = up.lines_until(|line| line == last);
+    assert!(told.iter().any(|line| line == "1 file is followed"), "{told:?}");
+
+    wait_for("all lines", || (search(&dir, &["", "--count"]).0 == "7\n").then_some(()));
+    let check = |words: &[&str], expected: &str| {
+        let (found, code) = search(&dir, &[words, &["--order", "file"]].concat());
+        let last: Vec<&str> = found.lines().filter_map(|line| line.split(' ').next_back()).collect();
+        assert_eq!((last.join(""), code), (expected.to_owned(), Some(i32::from(expected.is_empty()))), "{words:?}");
+    };
+    check(&["@status=500"], "b");
+    check(&["@status!=200"], "bg");
+    check(&["@took>100ms"], "bc");
+    check(&["level:error,warn"], "bcg");
+    check(&["file:app[1].log"], "abcdefg");
+    check(&["level=error"], "bg");
+    for (query, hint) in [
+        ("level=loud", "a field's value comes after a :"),
+        ("service:web", "fields are env, host, app, level, file, stream, id and @name"),
+        ("level:loud", "no such level"),
+        ("@status:200,404", "name:(a OR b)"),
+    ] {
+        for count in [&["--count"][..], &[]] {
+            let (_, stderr, code) = said(&dir, &[&["search", query], count].concat());
+            assert!(
+                code == Some(1) && stderr.contains(hint) && stderr.contains(query.split(':').next_back().expect("one")),
+                "{query}: {code:?} {stderr}"
+            );
+        }
+    }
+
+    check_lines_around(&dir);
+    check_status(&dir);
+    assert_eq!(up.interrupt(), Some(0), "{}", up.log());
+}
+
+#[test]
+fn a_tail_goes_on_when_the_web_is_back() {
+    let dir = Dir::new("comes-back");
+    let log = dir.join("app.log");
+    append(&log, &["needle 0"]);
+    let (mut up, _) = start(&dir, &log);
+    wait_for("the first line", || (search(&dir, &["needle"]).0 == "needle 0\n").then_some(()));
+    let data = dir.join("data").display().to_string();
+    let mut follow = Running::start(&["search", "needle", "--follow", "--data", &data], &dir.join("follow.log"));
+    let mut lines = follow.lines();
+    let mut all = Vec::new();
+    let mut until = |what: &str, wanted: &dyn Fn(&str) -> bool, meanwhile: &mut dyn FnMut()| {
+        wait_for(what, || {
+            meanwhile();
+            all.extend(std::iter::from_fn(|| lines.try_next()));
+            all.iter().any(|line: &String| wanted(line)).then_some(all.len())
+        })
+    };
+    // The first ones may come before the subscription stands.
+    let mut number = 0..;
+    let seen = until("a line is followed", &|_| true, &mut || {
+        append(&log, &[&format!("needle {}", number.next().expect("more"))]);
+    });
+    up.kill();
+    append(&log, &["needle of the time between"]);
+    wait_for("the break is told", || follow.log().contains("asking again until it answers").then_some(()));
+    up.kill_and_restart();
+    until("the line between", &|line| line == "needle of the time between", &mut || {});
+    append(&log, &["needle of the end"]);
+    until("the line after", &|line| line == "needle of the end", &mut || {});
+    let once: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!(once.len(), all.len(), "nothing twice: {all:?}");
+    assert!(all.len() >= seen + 2);
+    let told = follow.log();
+    assert_eq!(told.matches("asking again until it answers").count(), 1, "{told}");
+    assert_eq!(told.matches("without lines stamped before that").count(), 1, "{told}");
+    drop(follow);
+    up.interrupt();
 }
 
 #[test]

@@ -20,15 +20,20 @@ pub struct Fleet {
 impl Fleet {
     /// Three bucks, a tailer on `paths`, a porter and a web, all running.
     pub fn start(dir: &Dir, paths: &str, bucket: &str) -> Self {
-        let mut fleet = Self::laid_out(dir, paths, bucket);
+        // Nodes find each other by name as well as by address.
+        let mut fleet = Self::of(dir, paths, bucket, "localhost");
         NODES.iter().for_each(|node| fleet.begin(node));
         fleet
     }
 
     /// The same, with none of them running yet.
     pub fn laid_out(dir: &Dir, paths: &str, bucket: &str) -> Self {
+        Self::of(dir, paths, bucket, "127.0.0.1")
+    }
+
+    fn of(dir: &Dir, paths: &str, bucket: &str, host: &str) -> Self {
         let folder = dir.join("fleet");
-        let bucks: Vec<String> = (0..3).map(|_| free_udp()).collect();
+        let bucks: Vec<String> = (0..3).map(|_| free_udp().replace("127.0.0.1", host)).collect();
         let (porter, web) = (free_udp(), free_tcp());
         let out = folder.display().to_string();
         let made = run(tailbuck()
@@ -74,6 +79,12 @@ impl Fleet {
 
     pub fn data_of(&self, node: &str) -> PathBuf {
         self.folder.join(node).join("data")
+    }
+
+    /// What a command says that asks the fleet's web.
+    pub fn ask(&self, words: &[&str]) -> (String, String, Option<i32>) {
+        let output = run(tailbuck().args(words).args(["--web", &self.web]));
+        (text(&output.stdout), text(&output.stderr), output.status.code())
     }
 
     /// Every event of all time that fits, file by file, and what was said on stderr.
