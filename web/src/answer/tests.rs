@@ -1,5 +1,6 @@
 //! The whole server over real sockets, in front of a cluster that is made up.
 
+mod document;
 mod fake;
 
 use super::*;
