@@ -1,4 +1,4 @@
-//! Feeds damaged bytes to everything that reads bytes from disk or network: `fuzz [TARGET...] [--seconds N] [--half 0|1]`.
+//! Feeds damaged bytes to everything that reads bytes from disk, network or a browser: `fuzz [TARGET...] [--seconds N] [--half 0|1]`.
 //!
 //! In-process mutation on stable Rust, one driver for all targets. A target must not panic, must answer within a
 //! second, and the whole run must stay below 512 MiB. What breaks one is written to a file whose name is printed

@@ -1,5 +1,6 @@
 //! What is fuzzed: every reader of bytes that come from a disk, the network or a person.
 
+mod asked;
 mod shelf;
 mod texts;
 
@@ -35,7 +36,7 @@ pub fn all() -> Vec<Target> {
         Target { name: "block-sections", seeds: blocks::sections(), run: blocks::section },
         Target { name: "block-pages", seeds: blocks::pages(), run: blocks::page },
     ];
-    [records, shelf::all(), texts::all()].into_iter().flatten().collect()
+    [records, shelf::all(), texts::all(), asked::all()].into_iter().flatten().collect()
 }
 
 fn messages() -> Vec<Vec<u8>> {
