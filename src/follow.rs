@@ -52,12 +52,14 @@ struct Tail<'a> {
     limit: u64,
     clock: Clock,
     printer: Printer,
-    /// From here it goes on after a break.
-    mark: Timestamp,
+    /// When the tail began, by this process's clock.
+    began: Duration,
+    /// From here it goes on after a break, by the web's clock; from when it began while it has said nothing.
+    mark: Option<Timestamp>,
     known: BTreeSet<(Timestamp, EventId)>,
     wait: Duration,
-    /// Since when, and how many lines of before then were shown again.
-    again: Option<(Timestamp, u64)>,
+    /// Where it went on and when, and how many lines from between came since.
+    again: Option<(String, Timestamp, u64)>,
 }
 
 impl<'a> Tail<'a> {
@@ -68,20 +70,20 @@ impl<'a> Tail<'a> {
             limit: search.limit.unwrap_or(u64::MAX),
             clock,
             printer: Printer::new(search.format),
-            mark: clock.wall(),
+            began: clock.mono(),
+            mark: None,
             known: BTreeSet::new(),
             wait: WAIT_FIRST,
             again: None,
         }
     }
 
-    fn ask(&self, web: &Web, since: Option<Timestamp>) -> anyhow::Result<Reply> {
-        let since = since.map(|since| since.to_string());
+    fn ask(&self, web: &Web, since: Option<&str>) -> anyhow::Result<Reply> {
         let mut parameters = vec![("q", self.query)];
         if !self.environments.is_empty() {
             parameters.push(("env", &self.environments));
         }
-        parameters.extend(since.as_deref().map(|since| ("since", since)));
+        parameters.extend(since.map(|since| ("since", since)));
         asked_within(web, "/api/v1/live", &parameters, Some(SILENCE))
     }
 
@@ -91,13 +93,13 @@ impl<'a> Tail<'a> {
             std::thread::sleep(self.wait);
             self.wait = self.wait.saturating_mul(2).min(WAIT_LAST);
             let Ok(web) = find_web(&search.cluster) else { continue };
-            match self.ask(&web, Some(self.mark)) {
+            let since = self.since();
+            match self.ask(&web, Some(&since)) {
                 Ok(reply) => {
-                    let mark = self.mark;
                     say(&format!(
-                        "{web} answers again; it goes on from {mark}, without lines stamped before that which came meanwhile"
+                        "{web} answers again; it goes on from {since}, without lines stamped before that which came meanwhile"
                     ));
-                    self.again = Some((self.clock.wall(), 0));
+                    self.again = Some((since, self.clock.wall(), 0));
                     return Ok((web, reply));
                 }
                 Err(error) if error.downcast_ref().is_some_and(|refused: &Refused| refused.status < 500) => {
@@ -106,6 +108,12 @@ impl<'a> Tail<'a> {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Where to go on. Clocks may differ, so that when nothing was said it is told in seconds before now.
+    fn since(&self) -> String {
+        let ago = || format!("-{}s", self.clock.mono().saturating_sub(self.began).as_secs() + 2);
+        self.mark.map_or_else(ago, |mark| mark.to_string())
     }
 
     /// Prints what comes, until that is enough or no more does.
@@ -149,10 +157,9 @@ impl<'a> Tail<'a> {
 
     /// As many lines of the past as a web ever shows: there were likely more.
     fn note_again(&mut self, time: Timestamp) {
-        let Some((back, count)) = self.again.as_mut().filter(|(back, _)| time < *back) else { return };
+        let Some((from, to, count)) = self.again.as_mut().filter(|(_, back, _)| time < *back) else { return };
         *count += 1;
         if *count == PAST_ROWS {
-            let (from, to) = (self.mark, *back);
             say(&format!("more came meanwhile than is shown again; a search --from {from} --to {to} finds the rest"));
             self.again = None;
         }
@@ -161,7 +168,7 @@ impl<'a> Tail<'a> {
     /// Going on from here, nothing printed before is shown again.
     fn moved(&mut self, frame: &Value) {
         if let Some(mark) = nanos(&frame["w"]) {
-            self.mark = mark;
+            self.mark = Some(mark);
             self.known = self.known.split_off(&(mark, FIRST_ID));
         }
     }

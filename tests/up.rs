@@ -5,7 +5,7 @@ mod support;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use support::{Dir, Running, find_file, run, tailbuck, text, wait_for};
+use support::{Dir, PATIENCE, Running, find_file, run, tailbuck, text, wait_for};
 
 fn start(dir: &Dir, log: &Path) -> (Running, String) {
     let (log, data) = (log.display().to_string(), dir.join("data").display().to_string());
@@ -155,7 +155,11 @@ fn what_a_stranger_types_is_understood() {
     let words = ["up", &path, &glob, "--data", &data, "--web", "127.0.0.1:0", "--bucket", "2s"];
     let mut up = Running::start(&words, &dir.join("up.log"));
     let last = format!("nothing is at {glob} yet");
-    let told = up.lines_until(|line| line == last);
+    let mut lines = up.lines();
+    let mut told: Vec<String> = Vec::new();
+    while told.last() != Some(&last) {
+        told.push(lines.next_within(PATIENCE).expect("it says what it follows"));
+    }
     assert!(told.iter().any(|line| line == "1 file is followed"), "{told:?}");
 
     wait_for("all lines", || (search(&dir, &["", "--count"]).0 == "7\n").then_some(()));
@@ -209,7 +213,7 @@ fn a_tail_goes_on_when_the_web_is_back() {
         })
     };
     // The first ones may come before the subscription stands.
-    let mut number = 0..;
+    let mut number = 1..;
     let seen = until("a line is followed", &|_| true, &mut || {
         append(&log, &[&format!("needle {}", number.next().expect("more"))]);
     });

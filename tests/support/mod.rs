@@ -11,7 +11,6 @@
 pub mod cut;
 pub mod fleet;
 
-use std::cell::RefCell;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -151,18 +150,6 @@ impl Running {
                 None => panic!("it ended before it said so:\n{}", self.log()),
             }
         }
-    }
-}
-
-impl Running {
-    /// The lines of its stdout up to the one that is wanted.
-    pub fn lines_until(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-        let lines = RefCell::new(Vec::new());
-        self.wait_for_line(|line| {
-            lines.borrow_mut().push(line.to_owned());
-            wanted(line).then_some(())
-        });
-        lines.into_inner()
     }
 }
 
