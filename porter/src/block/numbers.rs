@@ -10,6 +10,7 @@
 //! 3 planes    varint least, u8 w, w times n bytes      what is above the least, lowest bytes of all first
 //! 4 steps in  u8 w, w times n bytes                    zigzag steps, lowest bytes of all first
 //!   planes
+//! 5 even      varint first, signed step                each is a step from the one before
 //! ```
 //!
 //! Planes put bytes that behave alike side by side, which is what zstd's entropy coder wants; varints cost less
@@ -23,6 +24,7 @@ const PLAIN: u8 = 1;
 const STEPS: u8 = 2;
 const PLANES: u8 = 3;
 const STEP_PLANES: u8 = 4;
+const EVEN: u8 = 5;
 
 /// Below this many numbers varints are taken without asking.
 const FEW: usize = 4;
@@ -43,6 +45,9 @@ pub fn shape_of(values: &[u64]) -> Shape {
     if values.iter().all(|&value| value == first) {
         return Shape { shape: SAME, least: first, width: 0, bits: 8 };
     }
+    if is_even(values) {
+        return Shape { shape: EVEN, least: first, width: 0, bits: 24 };
+    }
     if values.len() <= FEW {
         return few(values);
     }
@@ -60,6 +65,11 @@ pub fn shape_of(values: &[u64]) -> Shape {
     } else {
         Shape { shape: STEP_PLANES, least: 0, width: bytes_of(widest_step), bits: steps + 16 }
     }
+}
+
+/// Whether all steps are the same; two numbers always have the same step.
+fn is_even(values: &[u64]) -> bool {
+    values.len() > 2 && values.windows(3).all(|three| step(three[1], three[0]) == step(three[2], three[1]))
 }
 
 fn few(values: &[u64]) -> Shape {
@@ -85,6 +95,10 @@ pub fn put_shaped(out: &mut Vec<u8>, values: &[u64], shape: &Shape) {
         PLANES => {
             put_varint(out, shape.least);
             put_planes(out, &values.iter().map(|value| value - shape.least), shape.width);
+        }
+        EVEN => {
+            put_varint(out, values[0]);
+            put_signed(out, unzigzag(step(values[1], values[0])));
         }
         _ => put_planes(out, &steps_of(values), shape.width),
     }
@@ -191,6 +205,10 @@ pub fn take_numbers(fields: &mut Fields<'_>, count: usize) -> Result<Vec<u64>, B
             }
             Ok(values)
         }
+        EVEN => {
+            let (first, step) = (fields.varint()?, fields.signed()?);
+            Ok(std::iter::successors(Some(first), |value| Some(value.wrapping_add_signed(step))).take(count).collect())
+        }
         _ => Err(fields.bad("a column of an unknown shape")),
     }
 }
@@ -200,6 +218,7 @@ pub fn pass_numbers(fields: &mut Fields<'_>, count: usize) -> Result<(), BadFiel
     match fields.u8()? {
         SAME => fields.varint().map(drop),
         PLAIN | STEPS => (0..count).try_for_each(|_| fields.varint().map(drop)),
+        EVEN => fields.varint().and_then(|_| fields.signed()).map(drop),
         shape @ (PLANES | STEP_PLANES) => {
             if shape == PLANES {
                 fields.varint()?;
@@ -263,7 +282,9 @@ mod tests {
             assert!(out.len() <= most, "{} bytes for {values:?}", out.len());
         };
         check(vec![7; 1000], 2);
-        check((1_000_000..1_000_100).collect(), 303);
+        check((1_000_000..1_000_100).collect(), 5);
+        check((0..1000).rev().collect(), 4);
+        check((0..100).map(|i| 1_000_000 + i + i / 50).collect(), 403);
         check(vec![u64::MAX, 0, 1], 12);
     }
 
@@ -279,6 +300,24 @@ mod tests {
             prop_assert_eq!(fields.end(), Ok(()));
             let mut fields = Fields::new(&out);
             prop_assert_eq!(pass_numbers(&mut fields, count), Ok(()));
+            prop_assert_eq!(fields.end(), Ok(()));
+        }
+
+        #[test]
+        fn even_columns_go_there_and_back(first: u64, step: i64, small: bool, count in 0usize..9, odd in 0usize..30) {
+            let step = if small { step >> 58 } else { step };
+            let mut values: Vec<u64> =
+                std::iter::successors(Some(first), |value| Some(value.wrapping_add_signed(step))).take(count).collect();
+            if let Some(value) = values.get_mut(odd) {
+                *value = value.wrapping_add(1);
+            }
+            let mut out = Vec::new();
+            put_numbers(&mut out, &values);
+            let mut passed = Fields::new(&out);
+            prop_assert_eq!(pass_numbers(&mut passed, values.len()), Ok(()));
+            prop_assert_eq!(passed.end(), Ok(()));
+            let mut fields = Fields::new(&out);
+            prop_assert_eq!(take_numbers(&mut fields, values.len()), Ok(values));
             prop_assert_eq!(fields.end(), Ok(()));
         }
 

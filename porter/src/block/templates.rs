@@ -27,10 +27,14 @@ impl TemplateBook {
         self.table.bytes.len() + more <= TEMPLATES_BYTES_MAX && self.table.ends.len() + templates.len() <= TEMPLATES_MAX
     }
 
-    /// Those that are not in the table yet, one after another.
+    /// Those that are not in the table yet, as they would stand in it: how long each is, then they.
     #[must_use]
     pub fn new_among(&self, templates: &[Vec<u8>]) -> Vec<u8> {
-        templates.iter().filter(|template| !self.numbers.contains_key(*template)).flatten().copied().collect()
+        let new = || templates.iter().filter(|template| !self.numbers.contains_key(*template));
+        let mut bytes = Vec::new();
+        put_numbers(&mut bytes, &new().map(|template| template.len() as u64).collect::<Vec<_>>());
+        new().for_each(|template| bytes.extend_from_slice(template));
+        bytes
     }
 
     /// The numbers of these, which had room.
@@ -142,7 +146,7 @@ mod tests {
             prop_assert_eq!(&table, book.table());
             for (template, number) in &named {
                 prop_assert_eq!(table.get(*number), Some(template.as_slice()));
-                prop_assert!(book.new_among(std::slice::from_ref(template)).is_empty());
+                prop_assert_eq!(book.new_among(std::slice::from_ref(template)), book.new_among(&[]));
             }
             prop_assert_eq!(table.get(table.ends.len() as u64), None);
             let different: std::collections::BTreeSet<_> = named.iter().map(|(template, _)| template).collect();

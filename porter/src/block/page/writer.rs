@@ -22,8 +22,9 @@ pub struct Entry<'a> {
 }
 
 /// When one way won by a sixth, the others are not tried on so many further pages of the app; when it was closer, on
-/// half as many, and then the two best are compared at a higher level. Short
-/// pages, which may be all there is of an app, are always compared as they would be written.
+/// half as many, and then the two best are compared at a higher level. Short pages, which may be all there is of an
+/// app, are compared as they would be written, unless one way is less than half of any other: no level of zstd makes
+/// up for that.
 const PAGES_UNTRIED: u32 = 31;
 
 /// Writes pages.
@@ -274,9 +275,10 @@ impl PageWriter {
         let mut costs: Vec<(usize, usize)> =
             (0..).zip(&tries).map(|(at, way)| (way.cost(&mut self.quick, &self.book), at)).collect();
         costs.sort_unstable();
-        let clear = !matches!(costs[..], [(first, _), (second, _), ..] if first * 6 >= second * 5);
+        let (first, second) = (costs.first().map_or(0, |cost| cost.0), costs.get(1).map_or(usize::MAX, |cost| cost.0));
+        let (clear, obvious) = (first < second / 6 * 5, first < second / 2);
         let short = tries.iter().all(|way| way.frames.iter().all(|frame| frame.len() <= LONG_LINES_BYTES));
-        if short || !clear {
+        if short && !obvious || !clear {
             costs.truncate(2);
             for (cost, at) in &mut costs {
                 *cost = self.final_cost(&tries[*at], short);
@@ -295,7 +297,7 @@ impl PageWriter {
         let templates = self.book.new_among(&way.templates);
         let squeezed = |frame: &Vec<u8>| {
             let level = if exactly { self.level(way.codec, frame) } else { self.levels.long_columns };
-            self.plain(level).squeeze(frame).len()
+            self.plain(level).squeeze(frame).len().min(frame.len())
         };
         way.frames.iter().chain([&templates]).map(squeezed).sum()
     }
@@ -339,7 +341,8 @@ impl Way {
     /// New templates are a cost as well, though they stand elsewhere.
     fn cost(&self, squeezer: &mut Squeezer<'static>, book: &TemplateBook) -> usize {
         let templates = book.new_among(&self.templates);
-        self.frames.iter().chain([&templates]).map(|frame| squeezer.squeeze(frame).len()).sum()
+        let squeezed = |frame: &Vec<u8>| squeezer.squeeze(frame).len().min(frame.len());
+        self.frames.iter().chain([&templates]).map(squeezed).sum()
     }
 }
 
