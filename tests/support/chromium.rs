@@ -75,6 +75,10 @@ impl Chromium {
 
     /// One command and its answer. What the page complained of meanwhile is kept.
     pub fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.try_call(method, parameters).expect(method)
+    }
+
+    fn try_call(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -86,8 +90,8 @@ impl Chromium {
         loop {
             let mut answer = self.from.recv_timeout(PATIENCE).expect("chromium answers");
             if answer["id"] == self.last_id {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].take();
+                let error = answer["error"].take();
+                return if error.is_null() { Ok(answer["result"].take()) } else { Err(error) };
             }
             self.complaints.extend(complaint(&answer));
         }
@@ -101,16 +105,21 @@ impl Chromium {
 
     /// The value of an expression, which may be a promise.
     pub fn eval(&mut self, expression: &str) -> Value {
+        self.try_eval(expression).expect(expression)
+    }
+
+    /// An error when the page went away meanwhile, as one that loads anew does.
+    fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
         let asked = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
-        let mut answer = self.call("Runtime.evaluate", &asked);
+        let mut answer = self.try_call("Runtime.evaluate", &asked)?;
         let thrown = &answer["exceptionDetails"];
         assert!(thrown.is_null(), "{expression}\n{}", thrown["exception"]["description"]);
-        answer["result"]["value"].take()
+        Ok(answer["result"]["value"].take())
     }
 
     /// Waits until an expression is true, and gives its value. Shows the page's text if it never is.
     pub fn wait_for(&mut self, condition: &str) -> Value {
-        let met = self.eval(&format!(
+        let look = format!(
             "new Promise((met) => {{
                const end = performance.now() + {};
                const look = () => {{
@@ -123,7 +132,9 @@ impl Chromium {
                look();
              }})",
             PATIENCE.as_millis() / 2
-        ));
+        );
+        // A page that is just loading anew can't be asked; the next one is.
+        let met = (0..100).find_map(|_| self.try_eval(&look).ok()).expect("a page that can be asked");
         if met.is_null() {
             let text = self.eval("document.body.innerText.slice(0, 3000)");
             assert!(!met.is_null(), "never true: {condition}\n{:?}\nthe page:\n{text}", self.complaints);
