@@ -27,8 +27,10 @@ fn every_line_is_found_once_whoever_is_killed() {
     fs::create_dir_all(&logs).expect("a folder for logs");
     let mut fleet = Fleet::start(&dir, &logs.join("*.log*").display().to_string(), "5s");
     let mut kills = Kills::draw();
-    write_all(&logs, |written| {
+    write_all(&logs, |written, files| {
         if let Some(victim) = kills.due(written) {
+            // What still lies in this program can't come through.
+            files.iter_mut().for_each(|file| file.flush().expect("room"));
             // So that the kill hits a cluster at work: half of what was written has come through.
             wait_for("half of it to come through", || (fleet.count("") >= written / 2).then_some(()));
             fleet.kill_and_restart(victim);
@@ -73,11 +75,12 @@ impl Kills {
 }
 
 /// Writes round robin, so that all files grow at once, and says how many lines there are.
-fn write_all(logs: &Path, mut wrote: impl FnMut(usize)) {
+fn write_all(logs: &Path, mut wrote: impl FnMut(usize, &mut [BufWriter<File>])) {
     let path = |file: usize| logs.join(format!("app-{file}.log"));
     let mut files: Vec<BufWriter<File>> = (0..FILES).map(|file| open(&path(file))).collect();
     for number in 0..LINES {
-        for (file, log) in files.iter_mut().enumerate() {
+        for file in 0..FILES {
+            let log = &mut files[file];
             if number > 0 && number.is_multiple_of(ROTATE_EVERY) {
                 log.flush().expect("room");
                 rotate(&path(file));
@@ -85,7 +88,7 @@ fn write_all(logs: &Path, mut wrote: impl FnMut(usize)) {
             }
             log.write_all(line(file, number).as_bytes()).expect("room");
             log.write_all(b"\n").expect("room");
-            wrote(number * FILES + file + 1);
+            wrote(number * FILES + file + 1, &mut files);
         }
     }
 }

@@ -28,16 +28,20 @@
 //! offset is where the one before ended. Every byte a tailer passed is in some extent: kept, filtered, a hole of
 //! NULs, or lost. An event takes at least one byte, so that no two have one name. What is missing between packets can therefore be seen.
 
+mod builder;
+
+pub use builder::{NewEvent, PacketBuilder};
+
 use crate::event::{Event, Flags, Level, Source, end_of};
-use crate::field::{BadField, Fields, put_count, put_counted, put_signed, put_u16, put_u32, put_u64, put_varint};
+use crate::field::{BadField, Fields, put_count, put_counted, put_u16, put_u32, put_u64, put_varint};
 use crate::ids::{Environment, NodeId, PacketId, RunId, StreamId};
 use crate::limits::{
-    ENVIRONMENT_BYTES_MAX, LABELS_MAX, LINE_BYTES_MAX, NAME_BYTES_MAX, PACKET_BODY_BYTES_MAX, PACKET_EVENTS_MAX,
+    ENVIRONMENT_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PACKET_BODY_BYTES_MAX, PACKET_EVENTS_MAX,
     PACKET_SOURCE_BYTES_MAX, PACKET_SOURCES_MAX, PACKET_STREAMS_MAX, PATH_BYTES_MAX, STREAM_EXTENTS_MAX,
     TAIL_MARK_BYTES,
 };
-use crate::record::{Kind, Record, RecordError, Signature, write};
-use crate::squeeze::{SqueezeError, Squeezer, Stretcher};
+use crate::record::{Kind, Record, RecordError};
+use crate::squeeze::{SqueezeError, Stretcher};
 use crate::time::{BucketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -473,139 +477,6 @@ impl<'a> Iterator for Events<'a> {
         }
         Some(read)
     }
-}
-
-/// One line on its way into a packet.
-#[derive(Clone, Copy, Debug)]
-pub struct NewEvent<'a> {
-    /// What [`PacketBuilder::source`] gave.
-    pub source: u16,
-    pub time: Timestamp,
-    pub level: Level,
-    pub flags: Flags,
-    /// How long the line was in its file; differs from the line only when redacted.
-    pub file_length: u32,
-    pub line: &'a [u8],
-}
-
-/// Gathers events into a packet.
-#[derive(Clone, Debug)]
-pub struct PacketBuilder {
-    head: PacketHead,
-    body: Vec<u8>,
-    time: Timestamp,
-}
-
-impl PacketBuilder {
-    #[must_use]
-    pub fn new(id: PacketId, backlog: bool) -> Self {
-        let head = PacketHead {
-            id,
-            backlog,
-            filed: TimeSpan::EMPTY,
-            base_time: Timestamp::default(),
-            times: TimeSpan::EMPTY,
-            events: 0,
-            line_bytes: 0,
-            streams: Vec::new(),
-            sources: Vec::new(),
-        };
-        Self { head, body: Vec::new(), time: Timestamp::default() }
-    }
-
-    #[must_use]
-    pub fn head(&self) -> &PacketHead {
-        &self.head
-    }
-
-    /// Nothing to tell: no event, and no byte passed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.head.events == 0 && self.head.streams.iter().all(|stream| stream.extents.is_empty())
-    }
-
-    #[must_use]
-    pub fn body_bytes(&self) -> usize {
-        self.body.len()
-    }
-
-    /// Whether one more longest line still fits, whatever its source.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.body.len() + LINE_BYTES_MAX + 64 <= PACKET_BODY_BYTES_MAX
-            && (self.head.events as usize) < PACKET_EVENTS_MAX
-            && self.head.streams.len() < PACKET_STREAMS_MAX
-            && self.head.sources.len() < PACKET_SOURCES_MAX
-            && self.head.streams.iter().all(|stream| stream.extents.len() + 2 < STREAM_EXTENTS_MAX)
-    }
-
-    /// Adds a stream; the number names it within this packet. Room was asked for before.
-    pub fn stream(&mut self, stream: PacketStream) -> u16 {
-        self.head.streams.push(stream);
-        index_of_last(self.head.streams.len())
-    }
-
-    /// Adds a source; the number names it within this packet. Room was asked for before.
-    pub fn source(&mut self, source: PacketSource) -> u16 {
-        self.head.sources.push(source);
-        index_of_last(self.head.sources.len())
-    }
-
-    /// Says when lines were read.
-    pub fn filed(&mut self, time: Timestamp) {
-        self.head.filed.take_in(time);
-    }
-
-    /// Accounts for bytes of a stream. They begin where its last ones ended, or later.
-    pub fn pass(&mut self, stream: u16, extent: Extent) {
-        let extents = &mut self.head.streams[usize::from(stream)].extents;
-        match extents.last_mut() {
-            Some(last) if last.to == extent.from && last.fate == extent.fate => last.to = extent.to,
-            _ => extents.push(extent),
-        }
-    }
-
-    /// The bytes before the end of a stream's last extent.
-    pub fn mark(&mut self, stream: u16, tail: TailMark) {
-        self.head.streams[usize::from(stream)].tail = tail;
-    }
-
-    /// Adds a line that begins at `offset` of its stream, and accounts for its bytes.
-    pub fn push(&mut self, offset: u64, event: NewEvent<'_>) {
-        if self.head.events == 0 {
-            self.head.base_time = event.time;
-            self.time = event.time;
-        }
-        let length = u16::try_from(event.line.len()).expect("longer lines are cut before they come here");
-        put_u16(&mut self.body, length);
-        put_varint(&mut self.body, u64::from(event.source));
-        put_signed(&mut self.body, event.time.0.wrapping_sub(self.time.0));
-        self.body.push(event.flags.0);
-        self.body.push(event.level as u8);
-        if event.flags.has(Flags::REDACTED) {
-            put_varint(&mut self.body, u64::from(event.file_length));
-        }
-        self.body.extend_from_slice(event.line);
-        self.time = event.time;
-        self.head.times.take_in(event.time);
-        self.head.events += 1;
-        self.head.line_bytes += u64::from(length);
-        let stream = self.head.sources[usize::from(event.source)].stream;
-        let to = end_of(offset, event.file_length, event.flags);
-        self.pass(stream, Extent { from: offset, to, fate: Fate::Kept });
-    }
-
-    /// The finished packet. `sign` is given everything the signature is over.
-    #[must_use]
-    pub fn finish(&self, squeezer: &mut Squeezer<'_>, sign: impl FnOnce(&[u8]) -> Signature) -> Vec<u8> {
-        let mut header = Vec::with_capacity(512);
-        self.head.put(&mut header);
-        write(Kind::Packet, &header, &squeezer.squeeze(&self.body), self.body.len(), sign)
-    }
-}
-
-fn index_of_last(count: usize) -> u16 {
-    u16::try_from(count - 1).expect("limits keep indexes within a u16")
 }
 
 #[cfg(test)]

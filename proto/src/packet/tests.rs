@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::event::OwnedEvent;
+use crate::record::{Signature, write};
+use crate::squeeze::Squeezer;
 use proptest::prelude::*;
 use std::sync::Arc;
 
