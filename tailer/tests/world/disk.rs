@@ -96,8 +96,7 @@ impl Disk {
         let inode = &self.inodes[&number];
         let birth = self.tells_birth.then_some(inode.birth);
         let identity = Identity { device: 1, inode: number, birth };
-        let links = self.names.values().filter(|named| **named == number).count() as u64;
-        Stat { identity, length: inode.bytes.len() as u64, modified: inode.modified, links }
+        Stat { identity, length: inode.bytes.len() as u64, modified: inode.modified }
     }
 
     pub fn listing(&self, fits: impl Fn(&Path) -> bool) -> Vec<Seen> {
