@@ -12,7 +12,6 @@ mod copies;
 mod crashes;
 mod identity;
 mod lines;
-mod refusals;
 mod rotation;
 
 use world::World;
