@@ -177,14 +177,18 @@ pub enum Warning {
     Spool { why: Trouble },
     #[error("the spool is full of what no buck has taken yet; nothing is read until one does")]
     SpoolFull,
+    #[error("the spool can't be read: {why}; it is tried again")]
+    SpoolUnread { why: Trouble },
     #[error("a record of the spool can't be read again and is given up: {environment}/{bucket} at {at}")]
     Unspooled { environment: Environment, bucket: BucketId, at: u64 },
-    #[error("a buck refuses a record for good: {why}")]
+    #[error("a buck refuses a record for good: {why}; what no other buck has of it is given up")]
     Refused { why: String },
     #[error("buck {buck} does not answer or takes nothing; what is read goes to the others")]
     BuckLost { buck: NodeId },
     #[error("buck {buck} is back")]
     BuckBack { buck: NodeId },
+    #[error("a buck does not allow a record: {why}; the spool keeps it until one does")]
+    NotAllowed { why: String },
     #[error("not every peer said what it knows of this tailer within ten seconds; reading on without")]
     Unheard,
 }

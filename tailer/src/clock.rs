@@ -48,6 +48,11 @@ impl Clock {
         time
     }
 
+    /// Filing time does not go back before this.
+    pub fn raise(&mut self, floor: Timestamp) {
+        self.filed = self.filed.max(Some(floor));
+    }
+
     /// When, on the monotonic clock, filing time reaches `time` if nothing changes; `now` is not needed when a buck
     /// was heard.
     #[must_use]

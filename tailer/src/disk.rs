@@ -32,6 +32,13 @@ pub fn trouble_of(error: &io::Error) -> Trouble {
     }
 }
 
+fn trouble_in(error: &DirError) -> Trouble {
+    match error {
+        DirError::File { source, .. } => trouble_of(source),
+        _ => Trouble::Failed,
+    }
+}
+
 /// Files open for reading.
 #[derive(Debug, Default)]
 pub struct OpenFiles {
@@ -138,10 +145,7 @@ impl SpoolFiles {
         written.map_err(|error| {
             self.appended.remove(place);
             tracing::debug!(%error, "the spool was not written");
-            match error {
-                DirError::File { source, .. } => trouble_of(&source),
-                _ => Trouble::Failed,
-            }
+            trouble_in(&error)
         })
     }
 
@@ -166,11 +170,13 @@ impl SpoolFiles {
         })
     }
 
+    /// What there is of the record; less than it was where the file lost its end.
     pub fn read(&self, place: &Place, at: u64, length: u32) -> Result<Vec<u8>, Trouble> {
-        let file = self.folder.open(&parts(place)).map_err(|_| Trouble::Gone)?;
+        let file = self.folder.open(&parts(place)).map_err(|error| trouble_in(&error))?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0).min(PACKET_BYTES_MAX)];
         let read = read_at(&file, &mut bytes, at).map_err(|error| trouble_of(&error))?;
-        if read == bytes.len() { Ok(bytes) } else { Err(Trouble::Failed) }
+        bytes.truncate(read);
+        Ok(bytes)
     }
 
     pub fn delete(&mut self, place: &Place) -> Result<(), DirError> {

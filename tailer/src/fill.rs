@@ -113,17 +113,6 @@ impl Fill {
         }
     }
 
-    #[must_use]
-    pub fn bucket(&self) -> BucketId {
-        self.bucket
-    }
-
-    /// How many packets of its bucket were finished.
-    #[must_use]
-    pub fn packets(&self) -> u32 {
-        self.seq
-    }
-
     /// When its first line came; `None` while it is empty.
     #[must_use]
     pub fn began(&self) -> Option<Duration> {
@@ -336,7 +325,7 @@ mod tests {
         let expected: [(&str, u64, &[u8]); 4] =
             [("a", 0, b"first"), ("cron", 50, b"other"), ("cron", 56, b"more"), ("a", 100, b"last")];
         assert_eq!(found, expected);
-        assert_eq!((packet.head.id.seq, fill.packets(), fill.began()), (0, 1, None));
+        assert_eq!((packet.head.id.seq, fill.seq, fill.began()), (0, 1, None));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A record has arrived when as many distinct bucks as the cluster wants copies say that it is on their disks.
 //! One that does not answer soon is not waited for: another buck is asked as well, and a buck that failed for a
 //! record is not asked for it again while there is any other. Records whose bucks are all away are given back:
-//! they lie in the spool, and nothing here grows because the network is down.
+//! they lie in the spool, and nothing here grows because the network is down. So are those that no buck allows by
+//! what it knows now; they are told apart, for asking again at once would change nothing.
 
 use crate::pick::Pick;
 use proto::ids::NodeId;
@@ -41,7 +42,9 @@ pub enum Outcome {
     Full,
     /// No answer will come.
     Away,
-    /// No buck will ever take it.
+    /// Not by what this buck knows now; another may know better, or this one later.
+    NotAllowed,
+    /// It would never take it.
     Refused,
 }
 
@@ -57,8 +60,10 @@ pub enum Step {
     Arrived(RecordNumber),
     /// No further buck can be asked now. These keep it; it is no longer held here.
     Stranded(RecordNumber, Vec<NodeId>),
-    /// Refused for what it is; sending it again would change nothing.
-    Spurned(RecordNumber),
+    /// The same, and one at least does not allow it: to be asked again after a while, not at once.
+    Parked(RecordNumber, Vec<NodeId>),
+    /// Refused for what it is, and kept by none; sending it again would change nothing.
+    Spurned(RecordNumber, Arc<[u8]>),
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +72,10 @@ struct Flying {
     kept: Vec<NodeId>,
     failed: Vec<NodeId>,
     asked: BTreeMap<Exchange, Asked>,
+    /// A buck does not allow it now.
+    barred: bool,
+    /// A buck will never take it.
+    refused: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +142,8 @@ impl Flight {
     ) -> Vec<Step> {
         self.bytes += record.len() as u64;
         self.hedges = (self.hedges + 1).min(HEDGES_SAVED_MAX);
-        self.flying.insert(number, Flying { record, kept, failed: Vec::new(), asked: BTreeMap::new() });
+        let (failed, asked) = (Vec::new(), BTreeMap::new());
+        self.flying.insert(number, Flying { record, kept, failed, asked, barred: false, refused: false });
         self.carry_on(now, number, pick)
     }
 
@@ -156,9 +166,13 @@ impl Flight {
                 pick.failed(now, asked.buck);
                 flying.failed.push(asked.buck);
             }
+            Outcome::NotAllowed => {
+                flying.barred = true;
+                flying.failed.push(asked.buck);
+            }
             Outcome::Refused => {
-                self.land(number, pick);
-                return vec![Step::Spurned(number)];
+                flying.refused = true;
+                flying.failed.push(asked.buck);
             }
         }
         self.carry_on(now, number, pick)
@@ -174,19 +188,28 @@ impl Flight {
                 steps.push(Step::Arrived(number));
                 break;
             }
+            if flying.refused && flying.kept.is_empty() {
+                // What another keeps is good, whatever this one says: whoever was asked is heard first.
+                if flying.asked.is_empty() {
+                    let record = Arc::clone(&flying.record);
+                    self.land(number, pick);
+                    steps.push(Step::Spurned(number, record));
+                }
+                break;
+            }
             let waiting = flying.asked.values().filter(|asked| !asked.hedged).count();
             if flying.kept.len() + waiting >= copies {
                 break;
             }
             let alone = flying.asked.is_empty();
-            let kept = flying.kept.clone();
+            let (kept, barred) = (flying.kept.clone(), flying.barred || flying.refused);
             if let Some(step) = self.ask(now, number, pick) {
                 steps.push(step);
                 continue;
             }
             if alone {
                 self.land(number, pick);
-                steps.push(Step::Stranded(number, kept));
+                steps.push(if barred { Step::Parked(number, kept) } else { Step::Stranded(number, kept) });
             }
             break;
         }
@@ -369,10 +392,31 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_will_take_is_let_go() {
+    fn what_nobody_will_ever_take_is_let_go_when_all_who_were_asked_were_heard() {
         let (mut flight, mut pick, asked) = launched(3);
-        assert_eq!(flight.on_outcome(at(1), asked[0].0, Outcome::Refused, &mut pick), [Step::Spurned(ONE)]);
-        assert_eq!(flight.on_outcome(at(1), asked[1].0, Outcome::Kept, &mut pick), []);
+        let record: Arc<[u8]> = Arc::from(&b"record"[..]);
+        assert_eq!(flight.on_outcome(at(1), asked[0].0, Outcome::Refused, &mut pick), []);
+        let steps = flight.on_outcome(at(1), asked[1].0, Outcome::Refused, &mut pick);
+        assert_eq!(steps, [Step::Spurned(ONE, record)]);
         assert!(flight.is_empty());
+    }
+
+    #[test]
+    fn what_one_keeps_is_not_given_up_because_another_refuses_it() {
+        let (mut flight, mut pick, asked) = launched(3);
+        assert_eq!(flight.on_outcome(at(1), asked[0].0, Outcome::Refused, &mut pick), []);
+        let third = puts(&flight.on_outcome(at(1), asked[1].0, Outcome::Kept, &mut pick));
+        assert_eq!(flight.on_outcome(at(2), third[0].0, Outcome::Kept, &mut pick), [Step::Arrived(ONE)]);
+    }
+
+    #[test]
+    fn what_is_not_allowed_now_is_parked_when_every_buck_was_asked() {
+        let (mut flight, mut pick, asked) = launched(3);
+        assert_eq!(flight.on_outcome(at(1), asked[0].0, Outcome::Kept, &mut pick), []);
+        let third = puts(&flight.on_outcome(at(1), asked[1].0, Outcome::NotAllowed, &mut pick));
+        let steps = flight.on_outcome(at(2), third[0].0, Outcome::NotAllowed, &mut pick);
+        assert_eq!(steps, [Step::Parked(ONE, vec![asked[0].1])]);
+        assert!(flight.is_empty());
+        assert!(pick.pick(at(3), &[asked[0].1]).is_some(), "no buck is set aside for it");
     }
 }

@@ -72,6 +72,8 @@ pub struct Counters {
     pub hedges: u64,
     /// Records that lie in the spool and not yet on enough bucks, at one time or another, for want of a buck.
     pub stranded: u64,
+    /// Records that no buck allowed, at one time or another.
+    pub parked: u64,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,8 @@ struct Due {
     prune: Duration,
     /// Records that found no buck are tried again.
     waiting: Duration,
+    /// Records that no buck allowed are tried again.
+    parked: Duration,
     /// The spool is written to again after trouble.
     append: Duration,
 }
@@ -156,8 +160,10 @@ pub struct Machine {
     closings: VecDeque<Place>,
     /// Closings of buckets without packets: not in the spool, and only the last of each environment counts.
     idle_closings: BTreeMap<RecordNumber, (Environment, BucketId, Arc<[u8]>)>,
-    /// Records of idle closings that found no buck.
-    idle_stranded: Vec<RecordNumber>,
+    /// Records of idle closings that found no buck, and when they are tried again.
+    idle_waiting: BTreeMap<RecordNumber, Duration>,
+    /// Reasons of bucks that were said since the bucket turned.
+    said: BTreeSet<String>,
     asked: BTreeMap<Exchange, Asked>,
     due: Due,
     /// When it was last told anything.
@@ -215,7 +221,8 @@ impl Machine {
             turns: BTreeMap::new(),
             closings: VecDeque::new(),
             idle_closings: BTreeMap::new(),
-            idle_stranded: Vec::new(),
+            idle_waiting: BTreeMap::new(),
+            said: BTreeSet::new(),
             asked: BTreeMap::new(),
             due: Due::default(),
             latest: Now { mono: Duration::ZERO, wall: Timestamp::default() },
@@ -277,6 +284,7 @@ impl Machine {
     pub fn on_peers(&mut self, now: Now, bucks: &[Buck], porters: &[NodeId]) {
         self.pick.set_bucks(bucks);
         self.porters = porters.to_vec();
+        self.unpark_all(now);
         self.settle(now);
     }
 

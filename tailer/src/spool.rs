@@ -13,6 +13,12 @@ use proto::limits::CLOSED_RUNS_MAX;
 use proto::message::{Receipt, SeqRange};
 use proto::time::{BucketId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a record that no buck allows is left alone at first, and at most: what is wrong is a roster or a key, and
+/// those are changed by people.
+pub const PARKED_FIRST: Duration = Duration::from_secs(10);
+const PARKED_MAX: Duration = Duration::from_secs(600);
 
 /// Names a bucket file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +46,10 @@ pub struct Unarrived {
     pub filed: Timestamp,
     /// The bucks that have it.
     pub kept: Vec<NodeId>,
+    /// How long it was last left alone because no buck allowed it.
+    pause: Duration,
+    /// It is left alone until then.
+    parked_until: Option<Duration>,
 }
 
 /// What is known of one run's packets in one bucket.
@@ -48,6 +58,16 @@ struct Run {
     packets: u32,
     arrived: Ranges,
     receipted: Ranges,
+    /// Given up: nothing more will become of them.
+    lost: Ranges,
+}
+
+impl Run {
+    /// Each of its packets is one of these, or was given up.
+    fn is_settled(&self, settled: &Ranges) -> bool {
+        let both: Ranges = settled.iter().chain(self.lost.iter()).collect();
+        both.holds_all_below(u64::from(self.packets))
+    }
 }
 
 /// One bucket file.
@@ -57,6 +77,8 @@ pub struct SpoolBucket {
     runs: BTreeMap<RunId, Run>,
     /// Its closing is written, and has arrived.
     closed: Option<bool>,
+    /// When the first of what was given up was filed.
+    lost_from: Option<Timestamp>,
 }
 
 impl SpoolBucket {
@@ -65,21 +87,16 @@ impl SpoolBucket {
         self.closed.is_some()
     }
 
-    #[must_use]
-    pub fn has_packets(&self) -> bool {
-        self.runs.values().any(|run| run.packets > 0)
-    }
-
-    /// Every record is on enough bucks.
+    /// Every record is on enough bucks, but for what was given up.
     #[must_use]
     pub fn has_arrived(&self) -> bool {
-        self.closed == Some(true) && self.runs.values().all(|run| run.arrived.holds_all_below(u64::from(run.packets)))
+        self.closed == Some(true) && self.runs.values().all(|run| run.is_settled(&run.arrived))
     }
 
-    /// Every packet is on a shelf.
+    /// Every packet is on a shelf, but for what was given up.
     #[must_use]
     pub fn is_receipted(&self) -> bool {
-        self.closed == Some(true) && self.runs.values().all(|run| run.receipted.holds_all_below(u64::from(run.packets)))
+        self.closed == Some(true) && self.runs.values().all(|run| run.is_settled(&run.receipted))
     }
 }
 
@@ -98,7 +115,8 @@ pub struct Spool {
     number_of: BTreeMap<(Place, Item), RecordNumber>,
     /// Those of `unarrived` that are not in flight.
     waiting: BTreeSet<RecordNumber>,
-    waiting_bytes: u64,
+    /// Those that no buck allows now, and until when they are left alone.
+    parked: BTreeSet<(Duration, RecordNumber)>,
     bytes: u64,
     next: u64,
     /// Runs whose arrivals changed since they were last asked for.
@@ -122,10 +140,11 @@ impl Spool {
         let number = self.number();
         let again = self.number_of.insert((place.clone(), item), number);
         again.into_iter().for_each(|old| drop(self.forget(old)));
-        let record = Unarrived { place: place.clone(), item, at, length, filed, kept: Vec::new() };
+        let (kept, pause) = (Vec::new(), Duration::ZERO);
+        let record = Unarrived { place: place.clone(), item, at, length, filed, kept, pause, parked_until: None };
         self.unarrived.insert(number, record);
         self.number_of.insert((place.clone(), item), number);
-        self.wait(number);
+        self.waiting.insert(number);
         number
     }
 
@@ -135,32 +154,19 @@ impl Spool {
         RecordNumber(self.next)
     }
 
-    fn wait(&mut self, number: RecordNumber) {
-        if let Some(record) = self.unarrived.get(&number)
-            && self.waiting.insert(number)
-        {
-            self.waiting_bytes += u64::from(record.length);
-        }
-    }
-
-    fn unwait(&mut self, number: RecordNumber) {
-        if let Some(record) = self.unarrived.get(&number)
-            && self.waiting.remove(&number)
-        {
-            self.waiting_bytes -= u64::from(record.length);
-        }
-    }
-
     fn forget(&mut self, number: RecordNumber) -> Option<Unarrived> {
-        self.unwait(number);
+        self.waiting.remove(&number);
         let record = self.unarrived.remove(&number)?;
+        if let Some(until) = record.parked_until {
+            self.parked.remove(&(until, number));
+        }
         self.number_of.remove(&(record.place.clone(), record.item));
         Some(record)
     }
 
     /// What a waiting record is, taken to be sent.
     pub fn take(&mut self, number: RecordNumber) -> Option<Unarrived> {
-        self.unwait(number);
+        self.waiting.remove(&number);
         self.unarrived.get(&number).cloned()
     }
 
@@ -174,11 +180,6 @@ impl Spool {
     #[must_use]
     pub fn get(&self, number: RecordNumber) -> Option<&Unarrived> {
         self.unarrived.get(&number)
-    }
-
-    #[must_use]
-    pub fn waiting_bytes(&self) -> u64 {
-        self.waiting_bytes
     }
 
     #[must_use]
@@ -204,15 +205,61 @@ impl Spool {
     pub fn stranded(&mut self, number: RecordNumber, kept: Vec<NodeId>) {
         if let Some(record) = self.unarrived.get_mut(&number) {
             record.kept = kept;
+            self.waiting.insert(number);
         }
-        self.wait(number);
     }
 
-    /// It can't be read again, or nobody will take it: it is given up.
+    /// No buck allows it now: it is left alone, each time for longer.
+    pub fn park(&mut self, now: Duration, number: RecordNumber, kept: Vec<NodeId>) {
+        let Some(record) = self.unarrived.get_mut(&number) else { return };
+        record.kept = kept;
+        record.pause = (record.pause * 2).clamp(PARKED_FIRST, PARKED_MAX);
+        let until = now.saturating_add(record.pause);
+        record.parked_until = Some(until);
+        self.parked.insert((until, number));
+    }
+
+    /// Those that were left alone for long enough wait again, so many at most.
+    pub fn unpark_due(&mut self, now: Duration, most: usize) {
+        let due: Vec<_> = self.parked.iter().take_while(|(until, _)| *until <= now).take(most).copied().collect();
+        due.into_iter().for_each(|parked| self.unpark(parked));
+    }
+
+    /// What bucks allow may have changed: all are tried again, and soon once more.
+    pub fn unpark_all(&mut self) {
+        for parked in std::mem::take(&mut self.parked) {
+            self.unpark(parked);
+            self.unarrived.entry(parked.1).and_modify(|record| record.pause = Duration::ZERO);
+        }
+    }
+
+    fn unpark(&mut self, parked: (Duration, RecordNumber)) {
+        self.parked.remove(&parked);
+        if let Some(record) = self.unarrived.get_mut(&parked.1) {
+            record.parked_until = None;
+            self.waiting.insert(parked.1);
+        }
+    }
+
+    #[must_use]
+    pub fn next_unparked(&self) -> Option<Duration> {
+        self.parked.first().map(|(until, _)| *until)
+    }
+
+    /// It can't be read again, or nobody will ever take it: it is given up, and has not arrived.
     pub fn lost(&mut self, number: RecordNumber) -> Option<Unarrived> {
-        let record = self.unarrived.get(&number).cloned();
-        self.arrived(number);
-        record
+        let record = self.forget(number)?;
+        let bucket = self.buckets.get_mut(&record.place)?;
+        match record.item {
+            Item::Packet { run, seq } => {
+                let seq = u64::from(seq);
+                bucket.runs.entry(run).or_default().lost.add(seq, seq + 1);
+                bucket.lost_from = Some(bucket.lost_from.map_or(record.filed, |from| from.min(record.filed)));
+            }
+            // Its file is not to stay for ever; that a closing is missing is seen from those after it.
+            Item::Closing => bucket.closed = Some(true),
+        }
+        Some(record)
     }
 
     /// What the memory knew to have arrived.
@@ -267,7 +314,13 @@ impl Spool {
     #[must_use]
     pub fn arrived_to(&self, environment: &Environment) -> Option<Timestamp> {
         let packets = self.unarrived.values().filter(|record| record.item != Item::Closing);
-        packets.filter(|record| record.place.environment == *environment).map(|record| record.filed).min()
+        let packets = packets.filter(|record| record.place.environment == *environment).map(|record| record.filed);
+        // What was given up is missing without a word until the closing that counts it has arrived.
+        let open = self
+            .buckets
+            .iter()
+            .filter(|(place, bucket)| place.environment == *environment && bucket.closed != Some(true));
+        packets.chain(open.filter_map(|(_, bucket)| bucket.lost_from)).min()
     }
 
     #[must_use]
@@ -334,7 +387,7 @@ mod tests {
         assert_eq!(spool.take(two), None, "what is on a shelf is not sent");
         assert!(spool.all_arrived());
         spool.remove(&place(1));
-        assert_eq!((spool.bytes(), spool.waiting_bytes()), (0, 0));
+        assert_eq!(spool.bytes(), 0);
     }
 
     #[test]
@@ -353,7 +406,6 @@ mod tests {
         assert!(spool.take(numbers[0]).is_some());
         assert_eq!(spool.next_waiting(None), Some(numbers[1]));
         assert_eq!(spool.next_waiting(Some(numbers[1])), Some(numbers[2]));
-        assert_eq!(spool.waiting_bytes(), 200);
         spool.stranded(numbers[0], vec![NodeId(4)]);
         assert_eq!(spool.next_waiting(None), Some(numbers[0]));
         assert_eq!(spool.get(numbers[0]).map(|record| record.kept.clone()), Some(vec![NodeId(4)]));
@@ -367,6 +419,47 @@ mod tests {
         }
         again.recall(&arrived[0]);
         assert_eq!(again.unarrived.len(), 1);
+    }
+
+    #[test]
+    fn what_no_buck_allows_is_left_alone_for_longer_and_longer() {
+        let mut spool = Spool::default();
+        let number = spool.add(&place(1), packet(0), 53, 100, Timestamp(5));
+        let mut now = Duration::ZERO;
+        for seconds in [10, 20, 40, 80, 160, 320, 600, 600] {
+            assert!(spool.take(number).is_some());
+            spool.park(now, number, vec![NodeId(4)]);
+            now += Duration::from_secs(seconds);
+            assert_eq!((spool.next_unparked(), spool.next_waiting(None)), (Some(now), None));
+            spool.unpark_due(now - Duration::from_millis(1), 9);
+            assert_eq!(spool.next_waiting(None), None);
+            spool.unpark_due(now, 9);
+            assert_eq!((spool.next_unparked(), spool.next_waiting(None)), (None, Some(number)));
+        }
+        assert_eq!(spool.arrived_to(&Environment::default()), Some(Timestamp(5)));
+        spool.park(now, number, vec![NodeId(4)]);
+        spool.unpark_all();
+        spool.park(now, number, vec![NodeId(4)]);
+        assert_eq!(spool.next_unparked(), Some(now + PARKED_FIRST), "a new roster is a new beginning");
+        spool.receipted(ME, &receipt(1, 0, 0));
+        assert_eq!((spool.next_unparked(), spool.all_arrived()), (None, true));
+    }
+
+    #[test]
+    fn what_was_given_up_has_not_arrived_and_does_not_keep_its_file_for_ever() {
+        let mut spool = Spool::default();
+        let gone = spool.add(&place(1), packet(0), 53, 100, Timestamp(5));
+        let there = spool.add(&place(1), packet(1), 153, 100, Timestamp(6));
+        assert!(spool.lost(gone).is_some());
+        spool.arrived(there);
+        assert_eq!(spool.take_changed(), [ArrivedRun { place: place(1), run: RUN, arrived: vec![(1, 1)] }]);
+        assert_eq!(spool.arrived_to(&Environment::default()), Some(Timestamp(5)));
+        let closing = spool.add(&place(1), Item::Closing, 253, 10, Timestamp(7));
+        spool.arrived(closing);
+        assert_eq!(spool.arrived_to(&Environment::default()), None, "the closing counts it");
+        assert!(of(&spool, 1).has_arrived() && !of(&spool, 1).is_receipted());
+        spool.receipted(ME, &receipt(1, 1, 1));
+        assert!(of(&spool, 1).is_receipted());
     }
 
     #[test]

@@ -422,8 +422,8 @@ impl Host {
     fn read_spool(&self, place: &Place, at: u64, length: u32) -> Result<Vec<u8>, Trouble> {
         let file = self.spool.read(&path_of(place)).map_err(|_| Trouble::Gone)?;
         let at = usize::try_from(at).map_err(|_| Trouble::Failed)?;
-        let bytes = file.get(at..at + length as usize).ok_or(Trouble::Failed)?;
-        Ok(bytes.to_vec())
+        let rest = file.get(at..).unwrap_or_default();
+        Ok(rest.get(..length as usize).unwrap_or(rest).to_vec())
     }
 
     /// The memory is written down first, as the program does.

@@ -1,15 +1,17 @@
 //! From the spool to the bucks.
 //!
 //! A record is sent when it is in the spool, not before. What finds no room in flight, or no buck, lies there and
-//! is read again when there is one; nothing is held in memory because the network is down.
+//! is read again when there is one; nothing is held in memory because the network is down. What no buck allows by
+//! what it knows now is left alone for a while, and the others go on.
 
 use super::{Asked, Machine, Stage, Writing, Written};
 use crate::action::{Action, Ticket, Trouble, Warning};
 use crate::fill::Fill;
 use crate::flight::{Exchange, Outcome, RecordNumber, Step};
-use crate::spool::{Item, Place};
+use crate::spool::{Item, PARKED_FIRST, Place};
 use proto::ids::NodeId;
-use proto::message::{Answer, PutAnswer, PutOutcome};
+use proto::message::{Answer, PutAnswer, PutOutcome, Refusal};
+use proto::packet::Packet;
 use proto::time::{Now, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,10 @@ const APPEND_AGAIN: Duration = Duration::from_secs(1);
 const WAITING_AGAIN: Duration = Duration::from_millis(200);
 /// Waiting records that are looked at in one go for one whose bucks have come back.
 const WAITING_LOOKED_AT: usize = 64;
+/// Records that no buck allowed and that wait again at a time, so that trying them holds up nothing else.
+const UNPARKED_AT_ONCE: usize = 16;
+/// Different reasons of bucks that are said between two turns of the bucket.
+const REASONS_MAX: usize = 16;
 /// How long lines gather at most while something is in flight.
 const GATHER: Duration = Duration::from_millis(200);
 /// The same while no buck can be reached: nobody waits for them, and each packet costs a place in the index.
@@ -145,10 +151,8 @@ impl Machine {
                 Step::Put { exchange, buck, record } => self.act(Action::Put { exchange, buck, record }),
                 Step::Arrived(number) => self.has_arrived(now, number),
                 Step::Stranded(number, kept) => self.is_stranded(now, number, kept),
-                Step::Spurned(number) => {
-                    self.idle_closings.remove(&number);
-                    self.spool.lost(number);
-                }
+                Step::Parked(number, kept) => self.is_parked(now, number, kept),
+                Step::Spurned(number, record) => self.is_spurned(number, &record),
             }
         }
     }
@@ -165,10 +169,39 @@ impl Machine {
         self.counters.stranded += 1;
         self.due.waiting = self.due.waiting.max(now.mono + WAITING_AGAIN);
         if self.idle_closings.contains_key(&number) {
-            self.idle_stranded.push(number);
+            self.idle_waiting.insert(number, now.mono);
         } else {
             self.spool.stranded(number, kept);
         }
+    }
+
+    fn is_parked(&mut self, now: Now, number: RecordNumber, kept: Vec<NodeId>) {
+        self.counters.parked += 1;
+        if self.idle_closings.contains_key(&number) {
+            self.idle_waiting.insert(number, now.mono + PARKED_FIRST);
+        } else {
+            self.spool.park(now.mono, number, kept);
+        }
+    }
+
+    /// Nobody will ever take it: what it holds is lost, and the next closing says so.
+    fn is_spurned(&mut self, number: RecordNumber, record: &[u8]) {
+        if self.idle_closings.remove(&number).is_some() || self.spool.lost(number).is_none() {
+            return;
+        }
+        let Ok(Packet { head, .. }) = Packet::parse(record) else { return };
+        for stream in &head.streams {
+            for extent in &stream.extents {
+                self.counters.lost_bytes += extent.to - extent.from;
+                self.note_loss(&head.id.environment, stream.id, extent.from, extent.to);
+            }
+        }
+    }
+
+    /// The roster changed, and with it what bucks allow.
+    pub(super) fn unpark_all(&mut self, now: Now) {
+        self.spool.unpark_all();
+        self.idle_waiting.values_mut().for_each(|due| *due = (*due).min(now.mono));
     }
 
     pub(super) fn settle_flight(&mut self, now: Now) {
@@ -195,8 +228,15 @@ impl Machine {
         if self.due.waiting > now.mono || matches!(self.stage, Stage::New) {
             return;
         }
-        for number in std::mem::take(&mut self.idle_stranded) {
+        let idle: Vec<RecordNumber> =
+            self.idle_waiting.iter().filter(|(_, due)| **due <= now.mono).map(|(number, _)| *number).collect();
+        for number in idle {
+            self.idle_waiting.remove(&number);
             self.launch_idle(now, number);
+        }
+        if self.due.parked <= now.mono && self.spool.next_unparked().is_some_and(|due| due <= now.mono) {
+            self.due.parked = now.mono + WAITING_AGAIN;
+            self.spool.unpark_due(now.mono, UNPARKED_AT_ONCE);
         }
         if self.unspooling.is_some() || !self.flight.has_much_room() || !self.any_buck_healthy(now) {
             return;
@@ -225,26 +265,45 @@ impl Machine {
 
     pub(super) fn unspooled(&mut self, now: Now, ticket: Ticket, record: Result<Vec<u8>, Trouble>) {
         let Some((_, number)) = self.unspooling.take_if(|(asked, _)| *asked == ticket) else { return };
-        let whole = record.ok().filter(|bytes| proto::record::Record::parse(bytes).is_ok());
         let Some(kept) = self.spool.get(number).map(|record| record.kept.clone()) else { return };
-        if let Some(bytes) = whole {
-            self.launch(now, number, bytes.into(), kept);
-        } else if let Some(lost) = self.spool.lost(number) {
-            let Place { environment, bucket } = lost.place;
-            self.warn(Warning::Unspooled { environment, bucket, at: lost.at });
+        match record {
+            Ok(bytes) if proto::record::Record::parse(&bytes).is_ok() => self.launch(now, number, bytes.into(), kept),
+            Ok(_) | Err(Trouble::Gone) => self.is_unreadable(number),
+            // A disk that fails, or too many open files: it may be there yet.
+            Err(why) => {
+                self.say(Warning::SpoolUnread { why });
+                self.spool.stranded(number, kept);
+                self.due.waiting = self.due.waiting.max(now.mono + APPEND_AGAIN);
+            }
         }
     }
 
+    /// The spool does not hold it any more. What was in it can't be told; the closing of its bucket counts it.
+    fn is_unreadable(&mut self, number: RecordNumber) {
+        let Some(lost) = self.spool.lost(number) else { return };
+        if lost.item == Item::Closing {
+            self.closings.push_back(lost.place.clone());
+        }
+        let Place { environment, bucket } = lost.place;
+        self.warn(Warning::Unspooled { environment, bucket, at: lost.at });
+    }
+
     pub(super) fn waiting_due(&self) -> Option<Duration> {
-        let waiting = self.spool.next_waiting(None).is_some() || !self.idle_stranded.is_empty();
         let healthy = self.pick.next_healthy(&[])?;
-        let possible = waiting && self.unspooling.is_none() && self.flight.has_much_room();
-        possible.then_some(self.due.waiting.max(healthy))
+        let possible = self.unspooling.is_none() && self.flight.has_much_room();
+        let waiting = self.spool.next_waiting(None).filter(|_| possible).map(|_| Duration::ZERO);
+        let parked = self.spool.next_unparked().filter(|_| possible).map(|due| due.max(self.due.parked));
+        let idle = self.idle_waiting.values().min().copied();
+        [waiting, parked, idle].into_iter().flatten().min().map(|due| due.max(self.due.waiting).max(healthy))
     }
 
     pub(super) fn answered(&mut self, now: Now, exchange: Exchange, answer: Answer) {
         match (self.asked.remove(&exchange), answer) {
             (None, Answer::Put(answer)) => self.put_answered(now, exchange, answer),
+            (None, Answer::Refused(Refusal::NotAllowed(why))) => {
+                self.say(Warning::NotAllowed { why });
+                self.put_outcome(now, exchange, Outcome::NotAllowed);
+            }
             (None, _) => self.put_outcome(now, exchange, Outcome::Away),
             (Some(Asked::Beat(buck)), Answer::Beat { clock }) => {
                 self.clock.heard(now, buck, clock);
@@ -268,15 +327,22 @@ impl Machine {
             PutOutcome::Busy => Outcome::Busy,
             PutOutcome::Full => Outcome::Full,
             PutOutcome::NotAllowed(why) => {
-                self.warn(Warning::Refused { why });
-                Outcome::Full
+                self.say(Warning::NotAllowed { why });
+                Outcome::NotAllowed
             }
             PutOutcome::Refused(why) => {
-                self.warn(Warning::Refused { why });
+                self.say(Warning::Refused { why });
                 Outcome::Refused
             }
         };
         self.put_outcome(now, exchange, outcome);
+    }
+
+    /// Says it once between two turns of the bucket, not for each record.
+    fn say(&mut self, warning: Warning) {
+        if self.said.len() < REASONS_MAX && self.said.insert(warning.to_string()) {
+            self.warn(warning);
+        }
     }
 
     fn put_outcome(&mut self, now: Now, exchange: Exchange, outcome: Outcome) {

@@ -9,15 +9,15 @@ use crate::action::{Action, ClosedTo, Memory, Remembered, Warning};
 use crate::files::{File, FileNumber, Phase};
 use crate::flight::RecordNumber;
 use crate::prune;
+use crate::ranges::Ranges;
 use crate::spool::Place;
 use proto::closed::Closed;
 use proto::ids::{Environment, StreamId};
-use proto::limits::CLOSED_LOSSES_MAX;
+use proto::limits::{CLOSED_LOSSES_MAX, STREAM_EXTENTS_MAX};
 use proto::message::Ask;
 use proto::packet::{Extent, Fate};
 use proto::time::{BucketId, Now, Timestamp};
 use rand::RngExt;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ const BEAT_EVERY: Duration = Duration::from_secs(2);
 const RECEIPTS_EVERY: Duration = Duration::from_secs(60);
 /// Buckets asked about at a time, oldest first.
 const RECEIPTS_AT_ONCE: usize = 256;
+/// A bucket of an earlier run that is at most so far ahead is gone on with, so that filing time does not go back. One
+/// further ahead is of a clock that was wrong, and waiting for it would be worse.
+const AHEAD_MAX: Duration = Duration::from_secs(3600);
 /// How often the memory is written.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,7 +40,7 @@ pub(super) struct Turn {
     /// The last bucket that was closed, and the last of those that had packets.
     closed: Option<BucketId>,
     filled: Option<BucketId>,
-    losses: Vec<(StreamId, Vec<Extent>)>,
+    losses: Vec<(StreamId, Ranges)>,
 }
 
 impl Machine {
@@ -51,20 +54,27 @@ impl Machine {
 
     /// The run begins: every environment has an open bucket, and older ones of earlier runs are closed.
     pub(super) fn open_turns(&mut self, now: Now) {
-        let open = self.bucket_of(self.clock.corrected(now));
-        let named: BTreeSet<Environment> = self.config.inputs.iter().map(|input| input.environment.clone()).collect();
-        for environment in named {
-            self.turns.entry(environment).or_default().open = open;
-        }
+        let time = self.clock.corrected(now);
+        let (open, furthest) = (self.bucket_of(time), self.bucket_of(time.after(AHEAD_MAX)));
         let left: Vec<Place> =
             self.spool.buckets().filter(|(_, bucket)| !bucket.is_closed()).map(|(place, _)| place.clone()).collect();
-        for place in left {
-            let turn = self.turns.entry(place.environment.clone()).or_default();
-            turn.open = turn.open.max(open).max(place.bucket);
-            if place.bucket < open {
-                self.closings.push_back(place);
-            }
+        let named = self.config.inputs.iter().map(|input| input.environment.clone());
+        for environment in named.chain(left.iter().map(|place| place.environment.clone())) {
+            self.turns.entry(environment).or_default();
         }
+        let mut floor = open;
+        for (environment, turn) in &mut self.turns {
+            let of_environment = left.iter().filter(|place| place.environment == *environment);
+            let entered = of_environment.map(|place| place.bucket).chain(turn.closed.map(BucketId::next));
+            turn.open = entered.filter(|bucket| *bucket <= furthest).fold(open, BucketId::max);
+            floor = floor.max(turn.open);
+        }
+        self.clock.raise(self.config.width.start_of(floor));
+        let over = |place: &Place| {
+            let turn = self.turns.get(&place.environment);
+            turn.is_some_and(|turn| place.bucket < turn.open) || place.bucket > furthest
+        };
+        self.closings.extend(left.into_iter().filter(over));
     }
 
     /// Filing time is this now: buckets before it are over.
@@ -85,6 +95,7 @@ impl Machine {
                 self.write_packet(filled);
             }
         }
+        self.said.clear();
         let Some(turn) = self.turns.get_mut(environment) else { return };
         let open = std::mem::replace(&mut turn.open, next);
         self.closings.push_back(Place { environment: environment.clone(), bucket: open });
@@ -125,10 +136,14 @@ impl Machine {
             environment: environment.clone(),
             bucket,
             previous: turn.filled.filter(|filled| *filled < bucket).max(spooled),
-            losses: std::mem::take(&mut turn.losses),
+            losses: std::mem::take(&mut turn.losses).into_iter().map(lost).collect(),
             runs,
         };
-        turn.closed = turn.closed.max(Some(bucket));
+        // A bucket far ahead is none that others follow on.
+        let is_past = bucket <= turn.open;
+        if is_past {
+            turn.closed = turn.closed.max(Some(bucket));
+        }
         self.closed_changed = true;
         let record: Arc<[u8]> = closed.write(&self.sign).into();
         if closed.runs.is_empty() {
@@ -137,7 +152,7 @@ impl Machine {
             self.idle_closings.insert(number, (environment, bucket, record));
             self.launch_idle(now, number);
         } else {
-            if let Some(turn) = self.turns.get_mut(&environment) {
+            if let Some(turn) = self.turns.get_mut(&environment).filter(|_| is_past) {
                 turn.filled = turn.filled.max(Some(bucket));
             }
             self.write(place.clone(), record, Written::Closing);
@@ -161,14 +176,11 @@ impl Machine {
 
     /// Bytes that are gone unread; the closing of the open bucket names them.
     pub(super) fn note_loss(&mut self, environment: &Environment, stream: StreamId, from: u64, to: u64) {
-        let Some(turn) = self.turns.get_mut(environment) else { return };
-        let extent = Extent { from, to, fate: Fate::Lost };
-        if let Some((_, extents)) = turn.losses.iter_mut().find(|(of, _)| *of == stream) {
-            if extents.last().is_some_and(|last| last.to <= from) {
-                extents.push(extent);
-            }
+        let turn = self.turns.entry(environment.clone()).or_default();
+        if let Some((_, ranges)) = turn.losses.iter_mut().find(|(of, _)| *of == stream) {
+            ranges.add(from, to);
         } else if turn.losses.len() < CLOSED_LOSSES_MAX {
-            turn.losses.push((stream, vec![extent]));
+            turn.losses.push((stream, [(from, to)].into_iter().collect()));
         }
     }
 
@@ -314,4 +326,9 @@ impl Machine {
         self.let_go.extend(remembered);
         self.changed.remove(&number);
     }
+}
+
+fn lost((stream, ranges): (StreamId, Ranges)) -> (StreamId, Vec<Extent>) {
+    let extents = ranges.iter().map(|(from, to)| Extent { from, to, fate: Fate::Lost });
+    (stream, extents.take(STREAM_EXTENTS_MAX).collect())
 }

@@ -12,6 +12,7 @@ mod copies;
 mod crashes;
 mod identity;
 mod lines;
+mod refusals;
 mod rotation;
 
 use world::World;

@@ -7,7 +7,7 @@ use bucks::Bucks;
 use disk::Disk;
 use proto::bucket::BucketHead;
 use proto::event::Flags;
-use proto::ids::NodeId;
+use proto::ids::{Environment, NodeId};
 use proto::message::{Answer, Ask, PutAnswer, PutOutcome};
 use proto::time::{BucketWidth, Now, Timestamp};
 use rand::rngs::StdRng;
@@ -63,6 +63,14 @@ pub struct World {
     pub appends: u64,
     /// Changes are told at once, as the system does; otherwise only listings find them.
     pub tells: bool,
+    /// What bucks answer to a record instead of keeping it.
+    pub outcome: Box<dyn Fn(NodeId, &[u8]) -> PutOutcome>,
+    /// What the last beat said.
+    pub beat: Vec<(Environment, Timestamp)>,
+    /// How far this host's calendar is ahead of the bucks'.
+    pub ahead: Duration,
+    /// What the next reads of the spool come to.
+    pub spool_trouble: Option<Trouble>,
     buck_count: u64,
     coming: BTreeMap<(Duration, u64), Coming>,
     next: u64,
@@ -92,6 +100,10 @@ impl World {
             bytes_read: 0,
             appends: 0,
             tells: true,
+            outcome: Box::new(|_, _| PutOutcome::Kept),
+            beat: Vec::new(),
+            ahead: Duration::ZERO,
+            spool_trouble: None,
             buck_count: 3,
             coming: BTreeMap::new(),
             next: 0,
@@ -110,7 +122,12 @@ impl World {
     }
 
     pub fn now(&self) -> Now {
-        Now { mono: self.now, wall: Timestamp::from_seconds(START).after(self.now) }
+        Now { mono: self.now, wall: self.true_time().after(self.ahead) }
+    }
+
+    /// What the bucks' clocks say.
+    pub fn true_time(&self) -> Timestamp {
+        Timestamp::from_seconds(START).after(self.now)
     }
 
     fn pass(&mut self, span: Duration) {
@@ -124,7 +141,7 @@ impl World {
             node: TAILER,
             seed: self.rng.random(),
             sign: Box::new(|_| [7; 64]),
-            bucks: (1..=self.buck_count).map(|id| Buck { id: NodeId(id), domain: String::new() }).collect(),
+            bucks: self.peers(),
             porters: vec![PORTER],
         };
         let mut machine = Machine::new(self.config.clone(), me);
@@ -147,6 +164,17 @@ impl World {
         self.flushed = self.memory.clone();
         machine.start(self.now(), &recovered);
         self.machine = Some(machine);
+        self.perform_all();
+    }
+
+    fn peers(&self) -> Vec<Buck> {
+        (1..=self.buck_count).map(|id| Buck { id: NodeId(id), domain: String::new() }).collect()
+    }
+
+    /// The roster was read anew.
+    pub fn tell_peers(&mut self) {
+        let (now, peers) = (self.now(), self.peers());
+        self.machine().on_peers(now, &peers, &[PORTER]);
         self.perform_all();
     }
 
@@ -305,7 +333,8 @@ impl World {
             Action::ReadSpool { ticket, place, at, length } => {
                 let range = at as usize..at as usize + length as usize;
                 let bytes = self.spool.get(&place).and_then(|file| file.get(range)).map(<[u8]>::to_vec);
-                self.machine().on_spool_read(now, ticket, bytes.ok_or(Trouble::Gone));
+                let bytes = self.spool_trouble.map_or(bytes.ok_or(Trouble::Gone), Err);
+                self.machine().on_spool_read(now, ticket, bytes);
             }
             Action::DeleteSpool { place } => {
                 self.flushed = self.memory.clone();
@@ -315,12 +344,16 @@ impl World {
                 let coming = if self.down.contains(&buck) {
                     Coming::Away(exchange)
                 } else {
-                    self.bucks.put(buck, &record);
-                    Coming::Answer(exchange, Answer::Put(PutAnswer { outcome: PutOutcome::Kept, clock: now.wall }))
+                    let outcome = (self.outcome)(buck, &record);
+                    if outcome == PutOutcome::Kept {
+                        self.bucks.put(buck, &record);
+                    }
+                    let clock = self.true_time();
+                    Coming::Answer(exchange, Answer::Put(PutAnswer { outcome, clock }))
                 };
                 self.soon(coming);
             }
-            Action::Ask { exchange, peer, ask } => self.asked(now, exchange, peer, &ask),
+            Action::Ask { exchange, peer, ask } => self.asked(exchange, peer, &ask),
             Action::SaveMemory(memory) => self.remember(memory),
             Action::Warn(warning) => self.warnings.push(warning),
             Action::Stopped => {}
@@ -356,10 +389,13 @@ impl World {
         self.coming.insert((self.now + delay, self.next), coming);
     }
 
-    fn asked(&mut self, now: Now, exchange: Exchange, peer: NodeId, ask: &Ask) {
+    fn asked(&mut self, exchange: Exchange, peer: NodeId, ask: &Ask) {
         let buck = (peer != PORTER).then_some(peer);
         let answer = match ask {
-            Ask::Beat { .. } => Answer::Beat { clock: now.wall },
+            Ask::Beat { filed } => {
+                self.beat.clone_from(filed);
+                Answer::Beat { clock: self.true_time() }
+            }
             Ask::Known { .. } => Answer::Known(self.bucks.known(buck)),
             Ask::Receipts { buckets } => Answer::Receipts(self.bucks.receipts(buckets)),
             other => unreachable!("a tailer does not ask {other:?}"),
