@@ -104,7 +104,7 @@ fn tail(file: &[u8]) -> u64 {
     let mut mono = Duration::from_secs(1000);
     let now = |mono| Now { mono, wall: Timestamp::from_seconds(1_795_255_200).after(mono) };
     let identity = Identity { device: 1, inode: 2, birth: None };
-    let stat = Stat { identity, length: file.len() as u64, modified: now(mono).wall };
+    let stat = Stat { identity, length: file.len() as u64, modified: now(mono).wall, links: 1 };
     machine.start(now(mono), &Recovered::default());
     while machine.counters().bytes < file.len() as u64 || !machine.all_arrived() {
         let Some(action) = machine.poll_action() else {

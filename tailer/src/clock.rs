@@ -1,7 +1,7 @@
 //! The time lines are filed under: this host's, corrected by the median of what the bucks say.
 //!
 //! Bucks' clocks are compared with the monotonic one, so that a step of this host's calendar changes nothing once
-//! a buck was heard. Filing time never goes back: a bucket that was left is not entered again.
+//! a buck was heard. A buck that was not heard for long has no vote beside those that were. Filing time never goes back: a bucket that was left is not entered again.
 
 use proto::ids::NodeId;
 use proto::time::{Now, Timestamp};
@@ -10,20 +10,29 @@ use std::time::Duration;
 
 /// Bucks whose clocks are remembered; a median of so many is as good as of all.
 const CLOCKS_MAX: usize = 64;
+/// How much longer ago than the latest a buck may have been heard. Each is heard every few seconds while it is there.
+const STALE_AFTER: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// What each buck's clock said at the monotonic zero.
-    origins: BTreeMap<NodeId, Timestamp>,
+    /// What each buck's clock said at the monotonic zero, and when it was heard.
+    origins: BTreeMap<NodeId, (Timestamp, Duration)>,
     filed: Option<Timestamp>,
 }
 
 impl Clock {
     /// A buck's clock, as its answer came.
     pub fn heard(&mut self, now: Now, buck: NodeId, clock: Timestamp) {
-        if self.origins.len() < CLOCKS_MAX || self.origins.contains_key(&buck) {
-            self.origins.insert(buck, clock.before(now.mono));
+        if self.origins.len() >= CLOCKS_MAX && !self.origins.contains_key(&buck) {
+            let oldest = self.origins.iter().min_by_key(|(_, (_, at))| *at).map(|(buck, _)| *buck);
+            oldest.and_then(|oldest| self.origins.remove(&oldest));
         }
+        self.origins.insert(buck, (clock.before(now.mono), now.mono));
+    }
+
+    /// Only these are asked from now on.
+    pub fn keep(&mut self, bucks: &[NodeId]) {
+        self.origins.retain(|buck, _| bucks.contains(buck));
     }
 
     #[must_use]
@@ -34,7 +43,9 @@ impl Clock {
     /// The corrected time.
     #[must_use]
     pub fn corrected(&self, now: Now) -> Timestamp {
-        let mut origins: Vec<Timestamp> = self.origins.values().copied().collect();
+        let latest = self.origins.values().map(|(_, at)| *at).max().unwrap_or_default();
+        let fresh = self.origins.values().filter(|(_, at)| *at + STALE_AFTER >= latest);
+        let mut origins: Vec<Timestamp> = fresh.map(|(origin, _)| *origin).collect();
         origins.sort_unstable();
         // Of an even number the lower: the middle of two would be no buck's clock.
         let middle = origins.len().saturating_sub(1) / 2;
@@ -89,6 +100,25 @@ mod tests {
         clock.heard(now(6, 1_001), NodeId(2), at(7_000_000));
         clock.heard(now(6, 1_001), NodeId(3), at(2_002));
         assert_eq!(clock.corrected(now(6, 1_001)), at(2_002), "one buck's wrong clock is outvoted");
+    }
+
+    #[test]
+    fn who_is_not_heard_any_more_has_no_vote() {
+        let mut clock = Clock::default();
+        for buck in [1, 2] {
+            clock.heard(now(5, 1_000), NodeId(buck), at(900));
+        }
+        clock.heard(now(200, 1_195), NodeId(3), at(1_195));
+        assert_eq!(clock.corrected(now(200, 1_195)), at(1_095), "two against one");
+        clock.heard(now(400, 1_395), NodeId(3), at(1_395));
+        assert_eq!(clock.corrected(now(400, 1_395)), at(1_395), "the two are silent for too long");
+        clock.heard(now(400, 1_395), NodeId(2), at(1_200));
+        clock.keep(&[NodeId(3)]);
+        assert_eq!(clock.corrected(now(400, 1_395)), at(1_395), "who left is forgotten");
+        for buck in 10..200 {
+            clock.heard(now(401 + buck, 1_396), NodeId(buck), at(2_000));
+        }
+        assert_eq!(clock.origins.len(), CLOCKS_MAX);
     }
 
     #[test]

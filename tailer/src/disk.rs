@@ -4,6 +4,7 @@
 
 use crate::action::{Chunk, Opened, Remembered, Trouble};
 use crate::files::FileNumber;
+use crate::follow::Stat;
 use crate::spool::Place;
 use crate::watch::stat_of;
 use proto::bucket::{BUCKET_HEAD_BYTES, BucketHead};
@@ -12,13 +13,16 @@ use proto::limits::{FIRST_LINE_BYTES_MAX, PACKET_BYTES_MAX, TAIL_MARK_BYTES};
 use proto::record::{Piece, next_piece};
 use proto::time::{BucketId, BucketWidth};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// Bucket files kept open for appending: one an environment, and one more while buckets turn.
 const APPENDED_MAX: usize = 16;
+/// What Linux calls `O_NONBLOCK | O_NOCTTY`: a pipe or a terminal put in a file's place is opened at once, and refused
+/// then. `O_CLOEXEC` is there anyway.
+const WITHOUT_WAITING: i32 = 0o4000 | 0o400;
 /// How much of a bucket file is read at a time at the start.
 const RECOVER_BYTES: usize = 1 << 20;
 
@@ -42,7 +46,7 @@ fn trouble_in(error: &DirError) -> Trouble {
 /// Files open for reading.
 #[derive(Debug, Default)]
 pub struct OpenFiles {
-    files: BTreeMap<FileNumber, File>,
+    files: BTreeMap<FileNumber, (File, PathBuf)>,
     buffer: Vec<u8>,
 }
 
@@ -54,25 +58,33 @@ impl OpenFiles {
         remembered: impl FnOnce(&crate::follow::Identity) -> Option<Remembered>,
     ) -> Result<Opened, Trouble> {
         let opened = || {
-            let file = File::open(path)?;
-            let stat = stat_of(&file.metadata()?);
+            let file = OpenOptions::new().read(true).custom_flags(WITHOUT_WAITING).open(path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                // The file that was listed is not there any more.
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let stat = stat_of(&metadata);
             let mut head = vec![0; FIRST_LINE_BYTES_MAX];
             let length = read_at(&file, &mut head, 0)?;
             head.truncate(length);
             Ok((file, stat, head))
         };
         let (file, stat, head) = opened().map_err(|error| trouble_of(&error))?;
-        self.files.insert(number, file);
+        self.files.insert(number, (file, path.to_owned()));
         Ok(Opened { stat, head, remembered: remembered(&stat.identity) })
     }
 
-    pub fn close(&mut self, number: FileNumber) {
-        self.files.remove(&number);
+    /// What it was when it was closed, if it still has a name.
+    pub fn close(&mut self, number: FileNumber) -> Option<(PathBuf, Stat)> {
+        let (file, path) = self.files.remove(&number)?;
+        let stat = stat_of(&file.metadata().ok()?);
+        (stat.links > 0).then_some((path, stat))
     }
 
     /// The bytes before `from` and behind it, read together.
     pub fn read(&mut self, number: FileNumber, from: u64, bytes_max: usize) -> Result<Chunk<'_>, Trouble> {
-        let file = self.files.get(&number).ok_or(Trouble::Gone)?;
+        let (file, _) = self.files.get(&number).ok_or(Trouble::Gone)?;
         let before = from.min(TAIL_MARK_BYTES as u64);
         let before_bytes = usize::try_from(before).unwrap_or(TAIL_MARK_BYTES);
         if self.buffer.len() < before_bytes + bytes_max {
@@ -111,9 +123,9 @@ pub enum SpoolError {
     #[error(transparent)]
     Dir(#[from] DirError),
     #[error("{path}: {source}")]
-    Read { path: std::path::PathBuf, source: io::Error },
+    Read { path: PathBuf, source: io::Error },
     #[error("{path} was made with buckets of {found} seconds, and the cluster's have {wanted}")]
-    Width { path: std::path::PathBuf, found: u32, wanted: u32 },
+    Width { path: PathBuf, found: u32, wanted: u32 },
 }
 
 /// The spool's folder.
@@ -177,6 +189,16 @@ impl SpoolFiles {
         let read = read_at(&file, &mut bytes, at).map_err(|error| trouble_of(&error))?;
         bytes.truncate(read);
         Ok(bytes)
+    }
+
+    /// Every bucket file is on the disk, whatever run wrote it; its name was when it was made.
+    pub fn sync(&self) -> Result<(), SpoolError> {
+        for place in self.places()? {
+            let path = self.folder.path(&parts(&place));
+            let synced = self.folder.open(&parts(&place))?.sync_all();
+            synced.map_err(|source| SpoolError::Read { path, source })?;
+        }
+        Ok(())
     }
 
     pub fn delete(&mut self, place: &Place) -> Result<(), DirError> {
@@ -246,5 +268,49 @@ impl SpoolFiles {
             return Ok(());
         }
         Err(SpoolError::Width { path: path.to_owned(), found: found.seconds(), wanted: self.width.seconds() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Dir;
+    use proto::ids::Environment;
+    use std::process::Command;
+
+    fn spool(dir: &Dir) -> SpoolFiles {
+        SpoolFiles::new(Folder::take(dir.path()).expect("ours"), BucketWidth::default())
+    }
+
+    fn place() -> Place {
+        Place { environment: Environment::default(), bucket: BucketId(77) }
+    }
+
+    #[test]
+    fn a_pipe_in_a_files_place_is_refused_at_once() {
+        let dir = Dir::new("pipe");
+        let path = dir.path().join("app.log");
+        assert!(Command::new("mkfifo").arg(&path).status().expect("runs").success());
+        let opened = OpenFiles::default().open(FileNumber(1), &path, |_| None);
+        assert_eq!(opened, Err(Trouble::Gone));
+    }
+
+    #[test]
+    fn a_spool_that_can_not_be_read_now_is_not_gone() {
+        let dir = Dir::new("spool");
+        let mut spool = spool(&dir);
+        let at = spool.append(&place(), b"record").expect("written");
+        assert_eq!(spool.read(&place(), at, 6), Ok(b"record".to_vec()));
+        assert_eq!(spool.read(&place(), at, 9), Ok(b"record".to_vec()), "what is there of it");
+        let path = spool.folder.path(&parts(&place()));
+        let aside = dir.path().join("aside");
+        std::fs::rename(&path, &aside).expect("renames");
+        assert_eq!(spool.read(&place(), at, 6), Err(Trouble::Gone));
+        std::os::unix::fs::symlink(&aside, &path).expect("links");
+        assert_eq!(spool.read(&place(), at, 6), Err(Trouble::Failed));
+        assert!(spool.sync().is_err(), "a stop that can't sync the spool is not clean");
+        std::fs::remove_file(&path).expect("removes");
+        std::fs::rename(&aside, &path).expect("renames");
+        assert!(spool.sync().is_ok());
     }
 }

@@ -1,7 +1,8 @@
 //! The files being followed, each with the stream it is read as.
 //!
-//! Found by number, by identity and by stream. Which of them has something to read stands in one queue, so that
-//! each gets its turn and a busy one cannot starve the rest.
+//! Found by number, by identity and by stream. Which of them has something to read stands in a queue, so that
+//! each gets its turn and a busy one cannot starve the rest; those that must be opened first stand in another, so that
+//! waiting for a descriptor holds up nobody who has one.
 
 use crate::fill::Stream;
 use crate::follow::{Identity, Mark, Stat};
@@ -89,6 +90,10 @@ pub struct File {
     pub renamed: bool,
     /// When it last had something to read, or was opened.
     pub active: Duration,
+    /// The last read went to its end, as it was then.
+    pub at_end: bool,
+    /// When it was last looked into although nothing told that it had changed.
+    pub looked: Duration,
     /// It was said already that it can't be read.
     pub unreadable: bool,
 }
@@ -118,6 +123,8 @@ impl File {
             gone_since: None,
             renamed: false,
             active: now,
+            at_end: false,
+            looked: now,
             unreadable: false,
         }
     }
@@ -136,6 +143,7 @@ impl File {
         (self.mark, self.kept) = (Mark::default(), Mark::default());
         self.habit = Habit::default();
         self.first_line = None;
+        self.at_end = false;
         (self.seen, self.listed) = (self.stat.length, self.stat.length);
     }
 
@@ -159,6 +167,12 @@ impl File {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         matches!(self.phase, Phase::Following) && self.cursor.read_from() >= self.stat.length && !self.queued
+    }
+
+    /// There was nothing more to read; what stands behind its last newline is no line yet.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Following) && self.at_end && !self.queued && !self.reading
     }
 
     /// A mark at its cursor, from the bytes that were read before it.
@@ -187,6 +201,7 @@ pub struct Files {
     by_identity: BTreeMap<Identity, FileNumber>,
     by_stream: BTreeMap<StreamId, FileNumber>,
     ready: VecDeque<FileNumber>,
+    unopened: VecDeque<FileNumber>,
     next: u64,
 }
 
@@ -273,29 +288,41 @@ impl Files {
         self.by_number.values().filter(|file| file.handle != Handle::Shut).count()
     }
 
-    /// The open file that had nothing to read for longest.
+    /// The open file that had nothing to read for longest. Those that have no name to open them by come last, and
+    /// only when all of them was told.
     #[must_use]
     pub fn idlest(&self) -> Option<FileNumber> {
-        let idle = |file: &File| file.handle == Handle::Open && file.is_drained() && !file.reading;
-        let idle = self.by_number.iter().filter(|(_, file)| idle(file) && file.gone_since.is_none());
-        idle.min_by_key(|(number, file)| (file.active, **number)).map(|(number, _)| *number)
+        let idle = |file: &File| {
+            file.handle == Handle::Open && file.is_at_rest() && (file.gone_since.is_none() || file.is_drained())
+        };
+        let idle = self.by_number.iter().filter(|(_, file)| idle(file));
+        idle.min_by_key(|(number, file)| (file.gone_since.is_some(), file.active, **number)).map(|(number, _)| *number)
     }
 
     /// It has something to read: it gets a turn.
     pub fn wake(&mut self, number: FileNumber) {
-        if let Some(file) = self.by_number.get_mut(&number)
-            && !file.queued
-            && !file.reading
-        {
+        let Some(file) = self.by_number.get_mut(&number) else { return };
+        file.at_end = false;
+        if !file.queued && !file.reading {
             file.queued = true;
-            self.ready.push_back(number);
+            let queue = if file.handle == Handle::Shut { &mut self.unopened } else { &mut self.ready };
+            queue.push_back(number);
         }
     }
 
     /// Whose turn it is.
     pub fn next_ready(&mut self) -> Option<FileNumber> {
-        while let Some(number) = self.ready.pop_front() {
-            if let Some(file) = self.by_number.get_mut(&number) {
+        Self::next(&mut self.ready, &mut self.by_number)
+    }
+
+    /// Which is to be opened next.
+    pub fn next_unopened(&mut self) -> Option<FileNumber> {
+        Self::next(&mut self.unopened, &mut self.by_number)
+    }
+
+    fn next(queue: &mut VecDeque<FileNumber>, files: &mut BTreeMap<FileNumber, File>) -> Option<FileNumber> {
+        while let Some(number) = queue.pop_front() {
+            if let Some(file) = files.get_mut(&number) {
                 file.queued = false;
                 return Some(number);
             }
@@ -305,6 +332,6 @@ impl Files {
 
     #[must_use]
     pub fn any_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.unopened.is_empty()
     }
 }

@@ -34,6 +34,8 @@ pub struct Stat {
     pub identity: Identity,
     pub length: u64,
     pub modified: Timestamp,
+    /// How many names it has. Without one nobody can open it any more.
+    pub links: u64,
 }
 
 /// Where a stream was last read to.
@@ -99,7 +101,7 @@ mod tests {
 
     fn stat(length: u64) -> Stat {
         let identity = Identity { device: 1, inode: 2, birth: None };
-        Stat { identity, length, modified: Timestamp::default() }
+        Stat { identity, length, modified: Timestamp::default(), links: 1 }
     }
 
     fn mark(read: &[u8]) -> Mark {

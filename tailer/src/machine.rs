@@ -284,6 +284,7 @@ impl Machine {
     pub fn on_peers(&mut self, now: Now, bucks: &[Buck], porters: &[NodeId]) {
         self.pick.set_bucks(bucks);
         self.porters = porters.to_vec();
+        self.clock.keep(&self.pick.ids());
         self.unpark_all(now);
         self.settle(now);
     }

@@ -9,6 +9,7 @@
 //!             offset u64, mark: length u8, crc u32, path (the rest)
 //! arrived  environment, NUL, bucket u64, run u64 -> first and last seq, u32 each, again and again
 //! closed   environment -> bucket u64, then the last that had packets u64 + 1, or 0
+//! gone     as in files -> when it was first not found, seconds u64
 //! self     "clean", "boot", "spool" -> see `Memory::recover`
 //! ```
 
@@ -21,12 +22,15 @@ use proto::limits::PATH_BYTES_MAX;
 use proto::packet::TailMark;
 use proto::time::{BucketId, Timestamp};
 use sled::{Batch, Db, Tree};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const VERSION: u8 = 1;
 /// sled's own cache. What is looked up is looked up once, when a file is opened.
 const CACHE_BYTES: u64 = 4 << 20;
+/// How long a file must be gone before it is forgotten: a disk may not be mounted, a host may be restored.
+const GONE_KEPT_SECONDS: u64 = 30 * 86_400;
 /// How often sled writes by itself; a process that is killed loses no more than the time since.
 const FLUSH_MS: u64 = 500;
 
@@ -41,6 +45,7 @@ pub struct NoMemory {
 pub struct Store {
     db: Db,
     files: Tree,
+    gone: Tree,
     arrived: Tree,
     closed: Tree,
 }
@@ -71,7 +76,8 @@ impl Store {
     fn try_open(path: &Path) -> Result<Self, sled::Error> {
         let db = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_MS)).open()?;
         let (files, arrived, closed) = (db.open_tree("files")?, db.open_tree("arrived")?, db.open_tree("closed")?);
-        Ok(Self { db, files, arrived, closed })
+        let gone = db.open_tree("gone")?;
+        Ok(Self { db, files, gone, arrived, closed })
     }
 
     /// What the last run left; from now on this run is neither clean nor settled until it says otherwise. `boot` names this boot of
@@ -94,7 +100,7 @@ impl Store {
                 self.arrived.iter().flatten().filter_map(|(key, value)| read_arrived(&key, &value)).collect();
             left.closed = self.closed.iter().flatten().filter_map(|(key, value)| read_closed(&key, &value)).collect();
         } else {
-            for tree in [&self.files, &self.arrived, &self.closed] {
+            for tree in [&self.files, &self.gone, &self.arrived, &self.closed] {
                 tree.clear()?;
             }
             left = Left::default();
@@ -117,6 +123,28 @@ impl Store {
     pub fn followed(&self) -> Vec<(Identity, PathBuf)> {
         let entries = self.files.iter().flatten();
         entries.filter_map(|(key, value)| Some((read_key(&key).ok()?, read_file(&value).ok()?.path.into()))).collect()
+    }
+
+    /// Forgets files that were not there for long. `there`: those that are.
+    pub fn sweep(&self, there: &BTreeSet<Identity>, now: Timestamp) -> Result<usize, sled::Error> {
+        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
+        let mut forgotten = 0;
+        for key in self.files.iter().keys() {
+            let key = key?;
+            if read_key(&key).is_ok_and(|identity| there.contains(&identity)) {
+                self.gone.remove(&key)?;
+                continue;
+            }
+            let since = self.gone.get(&key)?.and_then(|value| Fields::new(&value).u64().ok());
+            if since.is_some_and(|since| since.saturating_add(GONE_KEPT_SECONDS) <= seconds) {
+                self.files.remove(&key)?;
+                self.gone.remove(&key)?;
+                forgotten += 1;
+            } else if since.is_none() {
+                self.gone.insert(&key, &seconds.to_le_bytes())?;
+            }
+        }
+        Ok(forgotten)
     }
 
     /// Writes changes together. That they are on disk is not promised before [`Self::flush`].
@@ -300,6 +328,20 @@ mod tests {
         let store = Store::open(&dir.path().join("memory")).expect("opens");
         assert_eq!(store.recover(b"other", b"another").expect("reads"), Left::default(), "a memory of another spool");
         assert_eq!(store.file(&identity()), None);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_for_a_month_is_forgotten() {
+        let dir = crate::testing::Dir::new("swept");
+        let store = Store::open(&dir.path().join("memory")).expect("opens");
+        store.save(&memory(), b"boot").expect("writes");
+        let (there, none) = (BTreeSet::from([identity()]), BTreeSet::new());
+        let day = |day: i64| Timestamp::from_seconds(1_795_255_200 + day * 86_400);
+        let sweep = |there: &BTreeSet<Identity>, at: i64| store.sweep(there, day(at)).expect("swept");
+        assert_eq!((sweep(&none, 0), sweep(&none, 29)), (0, 0));
+        assert_eq!((sweep(&there, 31), sweep(&none, 32), sweep(&none, 61)), (0, 0, 0), "it came back meanwhile");
+        assert_eq!((sweep(&none, 62), store.file(&identity())), (1, None));
+        assert!(store.gone.is_empty());
     }
 
     #[test]

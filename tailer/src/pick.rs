@@ -59,8 +59,9 @@ impl Pick {
     pub fn set_bucks(&mut self, bucks: &[Buck]) {
         let mut old = std::mem::take(&mut self.bucks);
         for buck in bucks {
-            let state = State { domain: buck.domain.clone(), ..old.remove(&buck.id).unwrap_or_default() };
-            self.bucks.insert(buck.id, state);
+            // A buck that changes its key is named twice.
+            let state = old.remove(&buck.id).or_else(|| self.bucks.remove(&buck.id)).unwrap_or_default();
+            self.bucks.insert(buck.id, State { domain: buck.domain.clone(), ..state });
         }
     }
 
@@ -193,6 +194,9 @@ mod tests {
             assert_eq!(pick.pick(back, &[NodeId(2)]), Some(NodeId(1)));
             now = back;
         }
+        pick.failed(now, NodeId(1));
+        pick.set_bucks(&[bucks(&["", ""]), bucks(&[""])].concat());
+        assert_eq!(pick.pick(now, &[NodeId(2)]), None, "a roster that names it twice forgets nothing of it");
         pick.works(NodeId(1));
         pick.failed(now, NodeId(1));
         assert_eq!(pick.next_healthy(&[NodeId(2)]), Some(now + Duration::from_secs(10)));

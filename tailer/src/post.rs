@@ -1,6 +1,7 @@
 //! Carries the machine's questions to bucks and porters, and their answers back.
 //!
-//! Each record is sealed for the one buck it goes to. A question that gets no answer comes back as that; whether
+//! Each record is sealed for the one buck it goes to, and for the key that buck has proven: of two in the roster, while
+//! one replaces the other, a buck has one. A question that gets no answer comes back as that; whether
 //! and whom to ask again is the machine's to say.
 
 use crate::flight::Exchange;
@@ -10,6 +11,7 @@ use proto::io::clock::{NoRandomness, generator};
 use proto::io::keys::NodeKeys;
 use proto::io::links::Links;
 use proto::io::members::Members;
+use proto::io::quic::LinkError;
 use proto::message::{Answer, Ask};
 use proto::seal::{BOX_OVERHEAD_BYTES, PeerBox, PublicKey};
 use rand::rngs::StdRng;
@@ -58,9 +60,10 @@ impl Post {
 
     /// Asks, and waits for the answer; `None` when none will come.
     pub async fn send(&self, exchange: Exchange, peer: NodeId, letter: Letter) -> Option<Answer> {
-        let question = self.question(peer, letter)?;
-        match self.links.ask(peer, question, ANSWER_WAIT).await {
-            Ok(bytes) => {
+        let answered = tokio::time::timeout(ANSWER_WAIT, self.exchange(peer, letter)).await;
+        match answered.unwrap_or(Err(LinkError::NotInTime { node: peer, within: ANSWER_WAIT })) {
+            Ok(None) => None,
+            Ok(Some(bytes)) => {
                 let answer = decode_answer(&bytes);
                 answer.inspect_err(|error| tracing::warn!(%peer, %error, "an answer can't be read")).ok()
             }
@@ -72,25 +75,30 @@ impl Post {
         }
     }
 
-    fn question(&self, peer: NodeId, letter: Letter) -> Option<Vec<u8>> {
+    async fn exchange(&self, peer: NodeId, letter: Letter) -> Result<Option<Vec<u8>>, LinkError> {
+        let link = self.links.to(peer).await?;
+        let Some(question) = self.question(peer, &link.party().key, letter) else { return Ok(None) };
+        link.ask(question, ANSWER_WAIT).await.map(Some)
+    }
+
+    fn question(&self, peer: NodeId, key: &PublicKey, letter: Letter) -> Option<Vec<u8>> {
         let ask = match letter {
-            Letter::Record(record) => Ask::Put { boxed: self.seal(peer, &record)? },
+            Letter::Record(record) => Ask::Put { boxed: self.seal(peer, key, &record) },
             Letter::Ask(ask) => ask,
         };
         encode_ask(&ask).inspect_err(|error| tracing::error!(%peer, %error, "a question can't be written")).ok()
     }
 
-    fn seal(&self, peer: NodeId, record: &[u8]) -> Option<Vec<u8>> {
-        let key = self.members.now().by_id(peer)?.key;
+    fn seal(&self, peer: NodeId, key: &PublicKey, record: &[u8]) -> Vec<u8> {
         let mut sealing = self.sealing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sealing.boxes.get(&peer).filter(|(of, _)| *of == key).map(|(_, made)| Arc::clone(made));
+        let known = sealing.boxes.get(&peer).filter(|(of, _)| of == key).map(|(_, made)| Arc::clone(made));
         let made = known.unwrap_or_else(|| {
-            let made = Arc::new(PeerBox::new(self.me.id, &self.me.keys, peer, &key));
-            sealing.boxes.insert(peer, (key, Arc::clone(&made)));
+            let made = Arc::new(PeerBox::new(self.me.id, &self.me.keys, peer, key));
+            sealing.boxes.insert(peer, (*key, Arc::clone(&made)));
             made
         });
         let mut boxed = Vec::with_capacity(record.len() + BOX_OVERHEAD_BYTES);
         made.seal_into(&mut sealing.rng, record, &mut boxed);
-        Some(boxed)
+        boxed
     }
 }

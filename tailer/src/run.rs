@@ -8,15 +8,16 @@
 use crate::action::{Action, Away, Recovered, Seen, Warning};
 use crate::config::Config;
 use crate::disk::{OpenFiles, SpoolError, SpoolFiles};
+use crate::files::FileNumber;
 use crate::fill::Sign;
 use crate::flight::Exchange;
 use crate::globs::{BadGlob, Globs};
 use crate::machine::{Counters, Identity, Machine};
 use crate::memory::{NoMemory, Store};
-use crate::moved::{self, Followed};
+use crate::moved::{self, Closed, Followed};
 use crate::pick::Buck;
 use crate::post::{Letter, Post};
-use crate::watch::{self, Walker, Watcher};
+use crate::watch::{self as watching, Walker, Watcher};
 use proto::ids::NodeId;
 use proto::io::clock::{Clock, NoRandomness, seed};
 use proto::io::dir::{DirError, Folder, Part};
@@ -28,6 +29,8 @@ use proto::io::stop::Token;
 use proto::message::Answer;
 use proto::roster::{Role, Roster, Standing};
 use proto::seal::Domain;
+use proto::time::Now;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -35,12 +38,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// What the machine is still to be told. Answers are as many as questions, which the machine bounds.
 const TOLD_MAX: usize = 4096;
 /// What is told before the next action is performed, so that neither waits for long.
 const TOLD_AT_ONCE: usize = 64;
+/// Closed files that are looked for once more, and for how long: a program that is so quiet is rare.
+const CLOSED_MAX: usize = 256;
+const CLOSED_KEPT: Duration = Duration::from_secs(3600);
+/// How often the memory is rid of files that are long gone.
+const SWEEP_EVERY: Duration = Duration::from_secs(86_400);
 /// The longest wait; only so that a clock that was set is noticed.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -64,6 +73,8 @@ pub enum RunError {
     Link(#[from] LinkError),
     #[error("the tailer's thread ended early: {0}")]
     Panicked(String),
+    #[error("a task of the tailer's ended early, so it stopped: {0}")]
+    TaskEnded(String),
 }
 
 impl RunError {
@@ -104,19 +115,27 @@ pub async fn run(
     let endpoint = Arc::new(Endpoint::dialler(&me.keys, Arc::clone(&members), clock)?);
     let links = Arc::new(Links::new(Arc::clone(&endpoint), Arc::clone(&members), clock));
     let post = Arc::new(Post::new(Arc::clone(&me), links, Arc::clone(&members))?);
+    // Before the roster is read: what changes from then on is told.
+    let rosters = members.watch();
 
     let (told, inbox) = mpsc::channel(TOLD_MAX);
     let (scans, scan_asks) = mpsc::channel(1);
     let mut tasks = JoinSet::new();
     let worker = Worker::new(config, folder, &me, &members, clock, Outbox { told: told.clone(), scans, post })?;
     tasks.spawn(watch_folders(walker, worker.store.followed(), scan_asks, told.clone()));
-    tasks.spawn(watch_roster(Arc::clone(&members), told.clone()));
+    tasks.spawn(watch_roster(rosters, told.clone()));
     let mut thread = tokio::task::spawn_blocking(move || worker.work(inbox));
     let ended = tokio::select! {
         ended = &mut thread => ended,
         () = stop.asked() => {
             let _ = told.send(Told::Stop).await;
             thread.await
+        }
+        Some(task) = tasks.join_next() => {
+            // Without it files or rosters would not be seen any more, and nobody would know.
+            let _ = told.send(Told::Stop).await;
+            let why = task.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+            thread.await.map(|ended| ended.and(Err(RunError::TaskEnded(why))))
         }
     };
     tasks.shutdown().await;
@@ -147,7 +166,7 @@ fn peers_of(roster: &Roster) -> (Vec<Buck>, Vec<NodeId>) {
 }
 
 /// Walks when asked to, and tells of changes in between.
-async fn watch_folders(walker: Walker, followed: Vec<Followed>, mut asks: Receiver<()>, told: Sender<Told>) {
+async fn watch_folders(walker: Walker, followed: Vec<Followed>, mut asks: Receiver<Vec<Closed>>, told: Sender<Told>) {
     let walker = Arc::new(walker);
     let mut followed = Some(followed);
     let watcher = Watcher::new();
@@ -155,21 +174,26 @@ async fn watch_folders(walker: Walker, followed: Vec<Followed>, mut asks: Receiv
     loop {
         let changes = async {
             match &mut watcher {
-                Some(watcher) => watcher.told().await.unwrap_or_default(),
+                Some(watcher) => watcher.told().await,
                 None => std::future::pending().await,
             }
         };
         let changes = tokio::select! {
             biased;
             asked = asks.recv() => match asked {
-                Some(()) => None,
+                Some(closed) => Err(closed),
                 None => return,
             },
-            changes = changes => Some(changes),
+            changes = changes => Ok(changes),
         };
         let sent = match changes {
-            None => walk(&walker, followed.take(), watcher.as_mut(), &told).await,
-            Some(changes) => tell(&walker, changes, &told).await,
+            Err(closed) => walk(&walker, followed.take(), &closed, watcher.as_mut(), &told).await,
+            Ok(Ok(changes)) => tell(&walker, changes, &told).await,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "changes are found by looking");
+                watcher = None;
+                Some(())
+            }
         };
         if sent.is_none() {
             return;
@@ -185,6 +209,7 @@ async fn watch_folders(walker: Walker, followed: Vec<Followed>, mut asks: Receiv
 async fn walk(
     walker: &Arc<Walker>,
     followed: Option<Vec<Followed>>,
+    closed: &[Closed],
     mut watcher: Option<&mut Watcher>,
     told: &Sender<Told>,
 ) -> Option<()> {
@@ -200,19 +225,21 @@ async fn walk(
         let moved = moved::find(walker.globs(), &followed, &found.seen);
         found.seen.splice(0..0, moved);
     }
+    let grown = moved::find_grown(walker.globs(), closed, &found.seen);
+    found.seen.splice(0..0, grown);
     told.send(Told::Listing(found.seen)).await.ok()
 }
 
-async fn walk_once(walker: &Arc<Walker>) -> Option<watch::Walk> {
+async fn walk_once(walker: &Arc<Walker>) -> Option<watching::Walk> {
     let walker = Arc::clone(walker);
     tokio::task::spawn_blocking(move || walker.walk()).await.ok()
 }
 
-async fn tell(walker: &Walker, changes: Vec<watch::Told>, told: &Sender<Told>) -> Option<()> {
+async fn tell(walker: &Walker, changes: Vec<watching::Told>, told: &Sender<Told>) -> Option<()> {
     for change in changes {
         let news = match change {
-            watch::Told::Changed(path) => walker.look(&path).map(Told::Seen),
-            watch::Told::Unsure => Some(Told::Unsure),
+            watching::Told::Changed(path) => walker.look(&path).map(Told::Seen),
+            watching::Told::Unsure => Some(Told::Unsure),
         };
         if let Some(news) = news {
             told.send(news).await.ok()?;
@@ -221,11 +248,11 @@ async fn tell(walker: &Walker, changes: Vec<watch::Told>, told: &Sender<Told>) -
     Some(())
 }
 
-async fn watch_roster(members: Arc<Members>, told: Sender<Told>) {
-    let mut changes = members.watch();
-    while changes.changed().await.is_ok() {
-        let roster = Arc::clone(&changes.borrow_and_update());
-        if told.send(Told::Peers(roster)).await.is_err() {
+/// Tells of the roster, as it is and then at each change.
+async fn watch_roster(mut rosters: watch::Receiver<Arc<Roster>>, told: Sender<Told>) {
+    loop {
+        let roster = Arc::clone(&rosters.borrow_and_update());
+        if told.send(Told::Peers(roster)).await.is_err() || rosters.changed().await.is_err() {
             return;
         }
     }
@@ -235,7 +262,7 @@ async fn watch_roster(members: Arc<Members>, told: Sender<Told>) {
 #[derive(Debug)]
 struct Outbox {
     told: Sender<Told>,
-    scans: Sender<()>,
+    scans: Sender<Vec<Closed>>,
     post: Arc<Post>,
 }
 
@@ -250,6 +277,9 @@ struct Worker {
     letters: JoinSet<()>,
     runtime: Handle,
     boot: Vec<u8>,
+    /// Files that were closed and may be written to once more, and when that was.
+    closed: VecDeque<(Closed, Duration)>,
+    swept_at: Option<Duration>,
     is_stopped: bool,
 }
 
@@ -280,6 +310,8 @@ impl Worker {
             letters: JoinSet::new(),
             runtime: Handle::current(),
             boot: boot_id(),
+            closed: VecDeque::new(),
+            swept_at: None,
             is_stopped: false,
         })
     }
@@ -295,7 +327,9 @@ impl Worker {
                 let Ok(told) = inbox.try_recv() else { break };
                 self.tell(told);
             }
-            while self.letters.try_join_next().is_some() {}
+            while let Some(ended) = self.letters.try_join_next() {
+                ended.map_err(|error| RunError::TaskEnded(error.to_string()))?;
+            }
         }
         self.letters.abort_all();
         let everything_arrived = self.machine.all_arrived();
@@ -345,7 +379,10 @@ impl Worker {
     fn tell(&mut self, told: Told) {
         let now = self.clock.now();
         match told {
-            Told::Listing(seen) => self.machine.on_listing(now, seen),
+            Told::Listing(seen) => {
+                self.sweep(now, &seen);
+                self.machine.on_listing(now, seen);
+            }
             Told::Seen(seen) => self.machine.on_seen(now, seen),
             Told::Unsure => self.machine.on_unsure(now),
             Told::Answer(exchange, Some(answer)) => self.machine.on_answer(now, exchange, answer),
@@ -360,7 +397,7 @@ impl Worker {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Scan => drop(self.outbox.scans.try_send(())),
+            Action::Scan => self.scan(),
             Action::Open { file, path } => {
                 let opened = self.files.open(file, &path, |identity| self.store.file(identity));
                 self.machine.on_opened(self.clock.now(), file, opened);
@@ -369,7 +406,7 @@ impl Worker {
                 let chunk = self.files.read(file, from, bytes_max);
                 self.machine.on_chunk(self.clock.now(), file, chunk);
             }
-            Action::Close { file } => self.files.close(file),
+            Action::Close { file } => self.close(file),
             Action::AppendSpool { ticket, place, bytes } => {
                 let at = self.spool.append(&place, &bytes);
                 self.machine.on_spooled(self.clock.now(), ticket, at);
@@ -381,7 +418,8 @@ impl Worker {
             Action::DeleteSpool { place } => self.delete(&place),
             Action::Put { exchange, buck, record } => self.send(exchange, buck, Letter::Record(record)),
             Action::Ask { exchange, peer, ask } => self.send(exchange, peer, Letter::Ask(ask)),
-            Action::SaveMemory(memory) => {
+            Action::SaveMemory(mut memory) => {
+                memory.clean = memory.clean && self.is_spool_synced();
                 if let Err(error) = self.store.save(&memory, &self.boot) {
                     tracing::warn!(%error, "the memory was not written");
                 }
@@ -394,6 +432,44 @@ impl Worker {
             },
             Action::Stopped => self.is_stopped = true,
         }
+    }
+
+    fn scan(&mut self) {
+        let now = self.clock.mono();
+        self.closed.retain(|(_, at)| *at + CLOSED_KEPT > now);
+        let closed = self.closed.iter().map(|(closed, _)| closed.clone()).collect();
+        drop(self.outbox.scans.try_send(closed));
+    }
+
+    fn close(&mut self, file: FileNumber) {
+        let Some((path, stat)) = self.files.close(file) else { return };
+        self.closed.retain(|(((identity, _), _), _)| *identity != stat.identity);
+        if self.closed.len() >= CLOSED_MAX {
+            self.closed.pop_front();
+        }
+        self.closed.push_back((((stat.identity, path), stat.length), self.clock.mono()));
+    }
+
+    /// Once a day what is remembered of files that are long gone is forgotten.
+    fn sweep(&mut self, now: Now, seen: &[Seen]) {
+        if self.swept_at.is_some_and(|at| at + SWEEP_EVERY > now.mono) {
+            return;
+        }
+        self.swept_at = Some(now.mono);
+        let there = seen.iter().map(|seen| seen.stat.identity).collect();
+        match self.store.sweep(&there, now.wall) {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "files that are long gone are forgotten"),
+            Err(error) => tracing::warn!(%error, "the memory keeps more than it needs"),
+        }
+    }
+
+    /// What an orderly stop leaves is believed after a loss of power, so it must be on the disk before.
+    fn is_spool_synced(&self) -> bool {
+        let synced = self.spool.sync();
+        synced
+            .inspect_err(|error| tracing::warn!(%error, "the spool is not on its disk; this was no clean stop"))
+            .is_ok()
     }
 
     /// A bucket file goes only after the memory of where its streams end is on disk.

@@ -264,12 +264,20 @@ impl Spool {
 
     /// What the memory knew to have arrived.
     pub fn recall(&mut self, known: &ArrivedRun) {
-        for seq in known.arrived.iter().flat_map(|(first, last)| *first..=*last) {
-            let item = Item::Packet { run: known.run, seq };
-            if let Some(number) = self.number_of.get(&(known.place.clone(), item)).copied() {
-                self.arrived(number);
-            }
+        for (first, last) in &known.arrived {
+            self.all_arrived_of(&known.place, known.run, *first, *last);
         }
+    }
+
+    /// As many as there are of these; the numbers come from a disk or from others, and may be anything.
+    fn all_arrived_of(&mut self, place: &Place, run: RunId, first: u32, last: u32) {
+        if first > last {
+            return;
+        }
+        let key = |seq| (place.clone(), Item::Packet { run, seq });
+        let numbers: Vec<RecordNumber> =
+            self.number_of.range(key(first)..=key(last)).map(|(_, number)| *number).collect();
+        numbers.into_iter().for_each(|number| self.arrived(number));
     }
 
     /// Packets that are on a shelf need no buck any more.
@@ -283,10 +291,7 @@ impl Spool {
     fn receipted_range(&mut self, place: &Place, range: &SeqRange) {
         let Some(run) = self.buckets.get_mut(place).and_then(|bucket| bucket.runs.get_mut(&range.run)) else { return };
         run.receipted.add(u64::from(range.first), u64::from(range.last) + 1);
-        let keys = (place.clone(), Item::Packet { run: range.run, seq: range.first })
-            ..=(place.clone(), Item::Packet { run: range.run, seq: range.last });
-        let numbers: Vec<RecordNumber> = self.number_of.range(keys).map(|(_, number)| *number).collect();
-        numbers.into_iter().for_each(|number| self.arrived(number));
+        self.all_arrived_of(place, range.run, range.first, range.last);
     }
 
     /// The runs that put packets into a bucket, for its closing.
@@ -388,6 +393,17 @@ mod tests {
         assert!(spool.all_arrived());
         spool.remove(&place(1));
         assert_eq!(spool.bytes(), 0);
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_passed_over() {
+        let mut spool = Spool::default();
+        spool.add(&place(1), packet(3), 53, 100, Timestamp(5));
+        spool.receipted(ME, &receipt(1, 7, 2));
+        spool.recall(&ArrivedRun { place: place(1), run: RUN, arrived: vec![(7, 2), (4, u32::MAX)] });
+        assert!(!spool.all_arrived());
+        spool.recall(&ArrivedRun { place: place(1), run: RUN, arrived: vec![(0, u32::MAX)] });
+        assert!(spool.all_arrived());
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub fn stat_of(metadata: &Metadata) -> Stat {
         Some(Timestamp::default().after(since))
     };
     let identity = Identity { device: metadata.dev(), inode: metadata.ino(), birth: moment(metadata.created()) };
-    Stat { identity, length: metadata.len(), modified: moment(metadata.modified()).unwrap_or_default() }
+    let modified = moment(metadata.modified()).unwrap_or_default();
+    Stat { identity, length: metadata.len(), modified, links: metadata.nlink() }
 }
 
 impl Walker {
@@ -185,6 +186,7 @@ impl Watcher {
             | WatchMask::MOVED_FROM
             | WatchMask::DELETE
             | WatchMask::ATTRIB
+            | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR;
         match self.inotify.get_ref().watches().add(path, mask) {
             Ok(descriptor) => {
@@ -216,6 +218,17 @@ impl Watcher {
             let mut told = BTreeSet::new();
             let mut unsure = false;
             for event in events {
+                if event.mask.intersects(EventMask::IGNORED | EventMask::MOVE_SELF) {
+                    // Another folder may come to have its name, and is to be watched then.
+                    if let Some(path) = self.folders.remove(&event.wd) {
+                        self.watched.remove(&path);
+                        unsure = true;
+                    }
+                    if event.mask.contains(EventMask::MOVE_SELF) {
+                        let _ = self.inotify.get_ref().watches().remove(event.wd);
+                    }
+                    continue;
+                }
                 let folder = self.folders.get(&event.wd);
                 match (event.name, folder) {
                     _ if event.mask.intersects(EventMask::Q_OVERFLOW | EventMask::ISDIR) => unsure = true,
@@ -234,5 +247,31 @@ impl Watcher {
     /// Lets a burst gather.
     pub async fn pause(&self) {
         tokio::time::sleep(BURST).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Dir;
+
+    #[tokio::test]
+    async fn a_folder_that_was_made_again_is_watched_again() {
+        let dir = Dir::new("watched");
+        let path = dir.path().join("logs");
+        let folders = BTreeSet::from([path.clone()]);
+        let mut watcher = Watcher::new().expect("the system can");
+        for moved in [false, true] {
+            fs::create_dir(&path).expect("made");
+            assert!(watcher.set_folders(&folders), "it is new");
+            assert!(!watcher.set_folders(&folders), "it is watched");
+            if moved {
+                fs::rename(&path, dir.path().join("aside")).expect("renamed");
+            } else {
+                fs::remove_dir(&path).expect("removed");
+            }
+            while !watcher.told().await.expect("told").contains(&Told::Unsure) {}
+        }
+        assert!(watcher.watched.is_empty() && watcher.folders.is_empty());
     }
 }

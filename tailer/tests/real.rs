@@ -61,6 +61,7 @@ impl Drop for Dir {
 struct Cluster {
     dir: Dir,
     members: Arc<Members>,
+    roster: Roster,
     clock: Clock,
     kept: Arc<Mutex<Bucks>>,
     _bucks: Vec<Endpoint>,
@@ -97,8 +98,9 @@ impl Cluster {
                 }
             });
         }
-        members.replace(roster(&ports));
-        Self { dir: Dir::new(), members, clock, kept, _bucks: bucks, tailer: None }
+        let roster = roster(&ports);
+        members.replace(roster.clone());
+        Self { dir: Dir::new(), members, roster, clock, kept, _bucks: bucks, tailer: None }
     }
 
     fn config(&self, paths: &[PathBuf]) -> Config {
@@ -262,6 +264,25 @@ async fn b6_b8_a_short_line_a_link_and_a_folder_of_its_own() {
     fs::remove_file(&link).expect("removes");
     std::os::unix::fs::symlink(&second, &link).expect("links");
     cluster.expect(lines("ab\none\nthree\ntwo\n")).await;
+    cluster.stop().await;
+}
+
+/// While a key is replaced the roster has two lines for a node, and it has only one of the keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_is_sealed_for_the_key_that_was_proven() {
+    let mut cluster = Cluster::new();
+    let mut text = String::new();
+    for peer in cluster.roster.peers() {
+        if peer.role == Role::Buck {
+            let next = Peer { key: keys(NodeId(peer.id.0 + 50)).public(), ..peer.clone() };
+            text += &format!("{next}\n");
+        }
+        text += &format!("{peer}\n");
+    }
+    cluster.members.replace(Roster::parse(text.as_bytes()).expect("a good roster"));
+    cluster.start();
+    append(&cluster.dir.log("app.log"), "one\ntwo\n");
+    cluster.expect(lines("one\ntwo\n")).await;
     cluster.stop().await;
 }
 

@@ -399,7 +399,9 @@ impl Host {
         let before = file.bytes.get(at.saturating_sub(64)..at).unwrap_or_default();
         let end = at.saturating_add(bytes_max).min(file.bytes.len());
         let bytes = file.bytes.get(at..end).unwrap_or_default();
-        machine.on_chunk(now, number, Ok(Chunk { stat: stat_of(file), from, before, bytes }));
+        let links = u64::from(self.files.listing().any(|(_, named)| named.inode == file.inode));
+        let stat = Stat { links, ..stat_of(file) };
+        machine.on_chunk(now, number, Ok(Chunk { stat, from, before, bytes }));
     }
 
     fn append(&mut self, world: &mut World, place: &Place, bytes: &[u8]) -> Result<u64, Trouble> {
@@ -468,7 +470,7 @@ fn place_of(path: &str) -> Option<Place> {
 
 fn stat_of(file: &LogFile) -> Stat {
     let identity = Identity { device: 1, inode: file.inode, birth: Some(file.birth) };
-    Stat { identity, length: file.bytes.len() as u64, modified: Timestamp(file.modified.0) }
+    Stat { identity, length: file.bytes.len() as u64, modified: Timestamp(file.modified.0), links: 1 }
 }
 
 fn seen(path: &str, file: &LogFile) -> Seen {

@@ -3,6 +3,7 @@
 //! One read is asked for at a time, of the file whose turn it is, and only while what was read before has
 //! somewhere to go: the spool takes it, or the bucks do.
 
+use super::watching::GONE_WAIT;
 use super::{Machine, Written};
 use crate::action::{Action, Chunk, Trouble, Warning};
 use crate::files::{Claim, Ended, FileNumber, Handle, Phase};
@@ -28,6 +29,9 @@ const READS_MAX: usize = 1;
 const ENDED_MAX: usize = 64;
 /// How long a copy is waited for after the original began again.
 const COPY_WAIT: Duration = Duration::from_secs(15);
+/// How long a file that no glob names any more is kept open after its last byte, while it has a name: a quiet program
+/// may write to the log it opened hours ago. One that was deleted would keep its bytes on a disk that may be full.
+const LINGER: Duration = Duration::from_secs(300);
 /// While bucks answered so recently, they and not the spool set the pace.
 const BUCKS_SET_THE_PACE: Duration = Duration::from_secs(2);
 
@@ -45,20 +49,30 @@ impl Machine {
 
     /// Gives the files that have something to read their turns.
     pub(super) fn settle_reads(&mut self, now: Now) {
+        self.settle_opens(now);
         while self.may_read(now) {
             let Some(number) = self.files.next_ready() else { break };
             let Some(file) = self.files.get(number) else { continue };
             match file.handle {
                 Handle::Opening => {}
-                Handle::Shut => {
-                    if !self.open(number) {
-                        // All are busy; it gets its turn when one of them is not.
-                        self.files.wake(number);
-                        break;
-                    }
-                }
+                Handle::Shut => self.files.wake(number),
                 Handle::Open if file.reading || matches!(file.phase, Phase::Held { .. } | Phase::New) => {}
                 Handle::Open => self.read(number),
+            }
+        }
+    }
+
+    /// Opens those that have something to read, as far as descriptors go.
+    fn settle_opens(&mut self, now: Now) {
+        while self.may_read(now) {
+            let Some(number) = self.files.next_unopened() else { break };
+            let is_shut = self.files.get(number).is_some_and(|file| file.handle == Handle::Shut);
+            if !is_shut {
+                self.files.wake(number);
+            } else if !self.open(number) {
+                // All are busy; it gets its turn when one of them is not.
+                self.files.wake(number);
+                break;
             }
         }
     }
@@ -66,7 +80,11 @@ impl Machine {
     fn open(&mut self, number: FileNumber) -> bool {
         if self.files.open_count() >= self.config.open_files_max {
             let Some(idle) = self.files.idlest() else { return false };
-            self.shut(idle);
+            if self.files.get(idle).is_some_and(|file| file.gone_since.is_some()) {
+                self.let_go(idle);
+            } else {
+                self.shut(idle);
+            }
         }
         let Some(file) = self.files.get_mut(number) else { return true };
         file.handle = Handle::Opening;
@@ -179,6 +197,14 @@ impl Machine {
 
     fn follow(&mut self, now: Now, number: FileNumber, chunk: Chunk<'_>) {
         let Some(file) = self.files.get_mut(number) else { return };
+        if file.stream.is_none() && file.first_line.is_none() && chunk.stat.length < file.seen {
+            // It has no name to tell the loss by, so it is counted and said alone.
+            let (path, bytes) = (file.shown_path(), file.seen);
+            file.seen = chunk.stat.length;
+            self.counters.lost_bytes += bytes;
+            self.warn(Warning::Lost { path, bytes });
+        }
+        let Some(file) = self.files.get_mut(number) else { return };
         let in_hole = file.cursor.read_from() > file.mark.offset;
         let change = if in_hole {
             let grown = chunk.stat.length >= file.cursor.read_from() && chunk.before.iter().all(|byte| *byte == 0);
@@ -240,9 +266,11 @@ impl Machine {
         self.warn(Warning::Lost { path: ended.stream.path.clone(), bytes: ended.unread });
         let filed = self.file_in(now, &environment);
         let Some(fill) = self.fills.get_mut(&environment) else { return };
+        let full = if fill.is_full() { fill.finish(&mut self.squeezer, &self.sign) } else { None };
         let lane = fill.enter(&ended.stream, now.mono, filed);
         fill.pass(lane, Extent { from, to, fate: Fate::Lost });
         fill.mark(lane, TailMark::default());
+        full.into_iter().for_each(|filled| self.write_packet(filled));
         self.note_loss(&environment, ended.stream.id, from, to);
     }
 
@@ -264,14 +292,17 @@ impl Machine {
 
     /// The lines of a chunk that follow on what was read of the file.
     fn take(&mut self, now: Now, number: FileNumber, chunk: Chunk<'_>) {
-        let Some(file) = self.files.get(number) else { return };
+        let Some(file) = self.files.get_mut(number) else { return };
         let asked_all = chunk.bytes.len() >= READ_BYTES;
         let at_end = chunk.from.saturating_add(chunk.bytes.len() as u64) >= chunk.stat.length;
-        let over = |since: Duration| since.max(file.active) + super::watching::GONE_WAIT <= now.mono;
-        let gone = file.gone_since.is_some_and(over);
-        let ended = at_end && (gone || file.renamed && over(file.active));
+        file.at_end = at_end && !asked_all;
+        let quiet = |since: Duration, wait: Duration| since.max(file.active) + wait <= now.mono;
+        let gone = file.gone_since.is_some_and(|since| quiet(since, GONE_WAIT));
+        let ended = at_end && (gone || file.renamed && quiet(file.active, GONE_WAIT));
+        let nameless = chunk.stat.links == 0;
+        let over = gone && (nameless || file.gone_since.is_some_and(|since| quiet(since, LINGER)));
         if file.stream.is_none() && !self.mint(number, chunk, ended) {
-            if gone && at_end {
+            if over && at_end {
                 self.let_go(number);
             }
             return;
@@ -279,7 +310,7 @@ impl Machine {
         self.pack(now, number, chunk, ended);
         if asked_all || !at_end {
             self.files.wake(number);
-        } else if gone {
+        } else if over {
             self.let_go(number);
         }
     }

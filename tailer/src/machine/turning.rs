@@ -59,7 +59,8 @@ impl Machine {
         let left: Vec<Place> =
             self.spool.buckets().filter(|(_, bucket)| !bucket.is_closed()).map(|(place, _)| place.clone()).collect();
         let named = self.config.inputs.iter().map(|input| input.environment.clone());
-        for environment in named.chain(left.iter().map(|place| place.environment.clone())) {
+        let spooled = self.spool.buckets().map(|(place, _)| place.environment.clone());
+        for environment in named.chain(spooled) {
             self.turns.entry(environment).or_default();
         }
         let mut floor = open;

@@ -17,7 +17,8 @@ use std::time::Duration;
 /// How long a file that may be a copy in the making is left alone, each time it grew: time for its original to be
 /// emptied, and for a listing to find that out where the system tells of no changes.
 const HELD: Duration = Duration::from_secs(6);
-/// How long a file that is gone is kept open after its last byte: its writer may not have noticed yet.
+/// How long a file that is gone must be quiet before what stands behind its last newline is taken for a line: its
+/// writer may not have noticed yet. Also how often it is looked into from then on.
 pub(super) const GONE_WAIT: Duration = Duration::from_secs(10);
 /// How often files that are waited for are looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -99,7 +100,7 @@ impl Machine {
         let changed = file.stat.length != seen.stat.length || file.stat.modified != seen.stat.modified;
         file.stat = seen.stat;
         file.listed = file.listed.max(seen.stat.length);
-        if changed || !file.is_drained() {
+        if changed || !file.at_end || !matches!(file.phase, Phase::Following) {
             self.files.wake(number);
         }
     }
@@ -111,8 +112,12 @@ impl Machine {
         };
         if file.identity != opened.stat.identity {
             // Another file has taken the name meanwhile. It is found as a new one by the next listing.
+            let gone = file.gone_since.is_some();
             file.handle = Handle::Shut;
             self.act(Action::Close { file: number });
+            if gone {
+                self.vanish(number);
+            }
             self.due.scan = self.due.scan.min(now.mono + LOOK_AGAIN);
             return;
         }
@@ -255,10 +260,14 @@ impl Machine {
     }
 
     fn look_again(&mut self, now: Now, number: FileNumber) {
-        let Some(file) = self.files.get(number) else { return };
+        let Some(file) = self.files.get_mut(number) else { return };
         match file.phase {
             Phase::Held { original, until } => self.look_at_held(now, number, original, until),
-            _ if file.gone_since.is_some_and(|since| since.max(file.active) + GONE_WAIT <= now.mono) => {
+            _ if file
+                .gone_since
+                .is_some_and(|since| since.max(file.active).max(file.looked) + GONE_WAIT <= now.mono) =>
+            {
+                file.looked = now.mono;
                 self.files.wake(number);
             }
             _ if file.renamed && file.active + GONE_WAIT <= now.mono && file.mark.offset < file.stat.length => {

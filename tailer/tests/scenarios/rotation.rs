@@ -220,3 +220,56 @@ fn a13_rotation_while_no_buck_can_be_reached() {
     world.settle();
     all_exact(&world, &(text(0, 10) + &text(100, 1000)));
 }
+
+/// A program that writes a line an hour has not noticed yet that its log was put aside.
+#[test]
+fn a14_what_is_written_late_to_a_file_that_was_put_aside_is_read() {
+    let mut world = World::new(1);
+    world.fits = |path| path.extension().is_some_and(|extension| extension == "log");
+    world.start(true);
+    world.write("/l/app.log", text(0, 10).as_bytes());
+    world.settle();
+    world.rename("/l/app.log", "/l/app.old");
+    world.write("/l/app.log", text(100, 110).as_bytes());
+    for minute in 0..4 {
+        world.run_seconds(60);
+        world.disk.append("/l/app.old", text(10 + minute, 11 + minute).as_bytes());
+    }
+    world.run_seconds(20);
+    world.settle();
+    all_exact(&world, &(text(0, 14) + &text(100, 110)));
+    world.disk.delete("/l/app.old");
+    world.run_seconds(30);
+    assert_eq!(world.disk.open_count(), 1, "a file without a name is not held for long");
+}
+
+#[test]
+fn a15_files_that_end_in_the_middle_of_a_line_hold_up_no_others() {
+    let mut world = World::new(1);
+    world.config.open_files_max = 8;
+    world.start(true);
+    for number in 0..30 {
+        world.write(&format!("/l/{number:02}.log"), format!("line of {number:02}\nand a half").as_bytes());
+    }
+    world.run_seconds(10);
+    let all: String = (0..30).map(|number| format!("line of {number:02}\n")).collect();
+    all_exact(&world, &all);
+    let reads = world.reads;
+    world.run_seconds(60);
+    assert_eq!(world.reads, reads, "nothing changed, so nothing is read");
+    world.write("/l/07.log", b" is whole\n");
+    world.run_seconds(2);
+    all_exact(&world, &(all + "and a half is whole\n"));
+}
+
+#[test]
+fn a16_a_file_emptied_before_its_first_line_was_whole_is_counted() {
+    let mut world = World::started(1);
+    world.write("/l/app.log", b"half a line");
+    world.run_seconds(1);
+    world.truncate("/l/app.log");
+    world.write("/l/app.log", text(0, 1).as_bytes());
+    world.settle();
+    all_exact(&world, &text(0, 1));
+    assert_eq!((world.machine().counters().lost_bytes, world.lost_warnings()), (11, 1));
+}

@@ -96,7 +96,8 @@ impl Disk {
         let inode = &self.inodes[&number];
         let birth = self.tells_birth.then_some(inode.birth);
         let identity = Identity { device: 1, inode: number, birth };
-        Stat { identity, length: inode.bytes.len() as u64, modified: inode.modified }
+        let links = self.names.values().filter(|named| **named == number).count() as u64;
+        Stat { identity, length: inode.bytes.len() as u64, modified: inode.modified, links }
     }
 
     pub fn listing(&self, fits: impl Fn(&Path) -> bool) -> Vec<Seen> {

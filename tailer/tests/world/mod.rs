@@ -28,6 +28,9 @@ pub const TAILER: NodeId = NodeId(100);
 pub const PORTER: NodeId = NodeId(200);
 const START: i64 = 1_795_255_200;
 
+/// What a buck answers to a record.
+pub type Outcome = Box<dyn Fn(NodeId, &[u8]) -> PutOutcome>;
+
 /// What sled would hold.
 #[derive(Clone, Debug, Default)]
 pub struct Remembering {
@@ -64,7 +67,7 @@ pub struct World {
     /// Changes are told at once, as the system does; otherwise only listings find them.
     pub tells: bool,
     /// What bucks answer to a record instead of keeping it.
-    pub outcome: Box<dyn Fn(NodeId, &[u8]) -> PutOutcome>,
+    pub outcome: Outcome,
     /// What the last beat said.
     pub beat: Vec<(Environment, Timestamp)>,
     /// How far this host's calendar is ahead of the bucks'.
