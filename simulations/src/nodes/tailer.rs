@@ -38,7 +38,8 @@ struct Remembering {
     arrived: BTreeMap<(Place, u64), ArrivedRun>,
     closed: BTreeMap<String, ClosedTo>,
     clean: bool,
-    there: bool,
+    /// A run of this same boot said that it knows where all its files stand.
+    settled: bool,
 }
 
 /// Under which number of the machine's, of whom, and about which record.
@@ -181,13 +182,13 @@ impl Host {
         }
         let recovered = Recovered {
             clean: self.memory.clean,
-            same_boot: self.same_boot && self.memory.there,
+            same_boot: self.same_boot && self.memory.settled,
             arrived: self.memory.arrived.values().cloned().collect(),
             closed: self.memory.closed.values().cloned().collect(),
             skipped,
         };
         let memory = Arc::make_mut(&mut self.memory);
-        (memory.clean, memory.there) = (false, true);
+        (memory.clean, memory.settled) = (false, false);
         (self.same_boot, self.flushed) = (true, Arc::clone(&self.memory));
         machine.start(world.now(self.id), &recovered);
         self.machine = Some(machine);
@@ -455,6 +456,11 @@ impl Host {
         mine.arrived.extend(memory.arrived.into_iter().map(|run| ((run.place.clone(), run.run.0), run)));
         mine.closed.extend(memory.closed.into_iter().map(|to| (to.environment.to_string(), to)));
         mine.clean |= memory.clean;
+        if memory.settled || memory.clean {
+            // Written down at once, so that the word never stands without what it speaks of.
+            mine.settled = true;
+            self.flushed = Arc::clone(&self.memory);
+        }
     }
 }
 
