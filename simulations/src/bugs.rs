@@ -1,12 +1,13 @@
 //! What planted bugs need beside a hand that lies.
 
+use crate::faults::Bug;
 use crate::ghost::Ghost;
 use crate::nodes::TAILERS;
 use porter::machine::{BadCopy, CheckedInventory, CheckedPacket, StreamRange};
 use proto::closed::Closed;
 use proto::event::Event;
-use proto::ids::{EventId, NodeId, PacketId};
-use proto::message::{Receipt, SeqRange};
+use proto::ids::{Environment, EventId, NodeId, PacketId};
+use proto::message::{Answer, Part, Receipt, SeqRange};
 use proto::packet::{Events, Packet};
 use proto::squeeze::{Squeezer, Stretcher};
 use proto::time::BucketId;
@@ -64,10 +65,20 @@ pub fn unchecked(asked: &[PacketId], records: Vec<Vec<u8>>) -> Vec<(PacketId, Re
 /// Events of these packets whose tailer has written the same bytes before.
 #[must_use]
 pub fn with_equal_content(packets: &[(PacketId, Arc<[u8]>)]) -> Vec<EventId> {
+    repeated(packets, |event| (event.source.tailer, event.line.to_vec()))
+}
+
+/// Events of these packets whose tailer has read something at that offset of that path before.
+#[must_use]
+pub fn with_equal_place(packets: &[(PacketId, Arc<[u8]>)]) -> Vec<EventId> {
+    repeated(packets, |event| (event.source.tailer, event.source.path.clone(), event.offset))
+}
+
+fn repeated<K: Ord>(packets: &[(PacketId, Arc<[u8]>)], key: impl Fn(&Event<'_>) -> K) -> Vec<EventId> {
     let (mut seen, mut repeated) = (BTreeSet::new(), Vec::new());
     for (_, bytes) in packets {
         each_event(bytes, |_, event| {
-            if !seen.insert((event.source.tailer, event.line.to_vec())) {
+            if !seen.insert(key(event)) {
                 repeated.push(event.id());
             }
         });
@@ -75,16 +86,48 @@ pub fn with_equal_content(packets: &[(PacketId, Arc<[u8]>)]) -> Vec<EventId> {
     repeated
 }
 
+/// What of a record a lying disk writes.
+#[must_use]
+pub fn written(bug: Option<Bug>, bytes: &[u8]) -> &[u8] {
+    match bug {
+        Some(Bug::AckBeforeWrite) => &[],
+        Some(Bug::ShortWrite) => bytes.split_at(bytes.len() / 2).0,
+        _ => bytes,
+    }
+}
+
+/// A porter's answers, as a bug gives them.
+pub fn spoil_shelf(bug: Option<Bug>, answers: &mut [Answer]) {
+    for answer in answers {
+        match (bug, answer) {
+            (Some(Bug::ShelfRowsForgotten), Answer::Part(Part::Rows(rows))) => drop(rows.pop()),
+            (Some(Bug::CountsRepeated), Answer::Part(Part::Counts(counts))) => counts.extend_from_within(..),
+            _ => {}
+        }
+    }
+}
+
 /// Receipts for all that was ever filed in these buckets.
 #[must_use]
-pub fn forged(ghost: &Ghost, buckets: &[(proto::ids::Environment, BucketId)]) -> Vec<Receipt> {
-    let forge = |(environment, bucket): &(proto::ids::Environment, BucketId)| {
-        let of_bucket = ghost.filed.iter().filter(|filed| filed.id.bucket == *bucket);
-        let range = |id: &PacketId| SeqRange { tailer: id.tailer, run: id.run, first: id.seq, last: id.seq };
-        let ranges = of_bucket.map(|filed| range(&filed.id)).collect();
-        Receipt { environment: environment.clone(), bucket: *bucket, shard: 0, version: 1, ranges, copies: 2 }
+pub fn forged(ghost: &Ghost, buckets: &[(Environment, BucketId)]) -> Vec<Receipt> {
+    let forge = |(environment, bucket): &(Environment, BucketId)| {
+        let of_bucket = ghost.filed.iter().map(|filed| &filed.id).filter(|id| id.bucket == *bucket);
+        receipt(environment, *bucket, of_bucket)
     };
     buckets.iter().map(forge).collect()
+}
+
+/// Receipts for what some buck has acked to this tailer.
+#[must_use]
+pub fn of_acked(ghost: &Ghost, tailer: NodeId) -> Vec<Receipt> {
+    let mine = ghost.acked.keys().filter(|id| id.tailer == tailer);
+    mine.map(|id| receipt(&id.environment, id.bucket, [id].into_iter())).collect()
+}
+
+fn receipt<'a>(environment: &Environment, bucket: BucketId, ids: impl Iterator<Item = &'a PacketId>) -> Receipt {
+    let range = |id: &PacketId| SeqRange { tailer: id.tailer, run: id.run, first: id.seq, last: id.seq };
+    let (environment, ranges) = (environment.clone(), ids.map(range).collect());
+    Receipt { environment, bucket, shard: 0, version: 1, ranges, copies: 2 }
 }
 
 /// Every tailer says, on a page of this bucket's, that it sent nothing in it.
@@ -92,7 +135,7 @@ pub fn forge_closings(page: &mut CheckedInventory, bucket: BucketId, hosts: u64)
     for tailer in (1..=hosts).map(|n| NodeId(TAILERS + n)) {
         if !page.closings.iter().any(|closed| closed.tailer == tailer && closed.bucket == bucket) {
             let previous = Some(BucketId(bucket.0.saturating_sub(1)));
-            let environment = proto::ids::Environment::default();
+            let environment = Environment::default();
             page.closings.push(Closed { tailer, environment, bucket, previous, runs: Vec::new(), losses: Vec::new() });
         }
     }

@@ -4,6 +4,7 @@ use crate::checks::rules_of;
 use crate::faults::{Kind, Options, weather};
 use crate::needles::Needle;
 use crate::net::Weather;
+use crate::nodes::life::Fuse;
 use crate::nodes::{BUCKS, PORTERS, TAILERS, WEBS, buck, porter, tailer::Host, web};
 use crate::world::{Event, Process, Question, What, World};
 use proto::ids::NodeId;
@@ -82,6 +83,9 @@ impl Cluster {
         world.timeline.plan(Duration::from_secs(30), Event::Fault);
         let victim = world.rng.random_range(0..bucks.len());
         world.timeline.plan(LOOK_EVERY, Event::Look);
+        if let Some(at) = world.options.relapse {
+            world.timeline.plan_at(at, Event::Relapse);
+        }
         let web = web::Node::new(NodeId(WEBS + 1));
         world.up.insert(web.id, 0);
         Self { world, hosts, bucks, porters, web, victim, active: true }
@@ -174,6 +178,8 @@ impl Cluster {
             Event::Start(node) => self.start(node),
             Event::Write(node) => self.write(node),
             Event::Fault => self.fault(),
+            Event::Relapse => self.relapse(),
+            Event::Wipe => self.wipe(),
             Event::Look => {
                 self.look(false);
                 self.world.timeline.plan(LOOK_EVERY, Event::Look);
@@ -286,7 +292,7 @@ impl Cluster {
             Kind::Rotate => return host.rotate(world),
             Kind::TailerCrash if world.rng.random_bool(0.5) => {
                 let actions = world.rng.random_range(0..8);
-                return host.fuse.arm(actions);
+                return host.life.fuse.arm(actions);
             }
             Kind::TailerPower => host.lose_power(world),
             _ => host.crash(world, "is killed"),
@@ -302,7 +308,7 @@ impl Cluster {
         let (world, porter) = (&mut self.world, &mut self.porters[which]);
         if world.rng.random_bool(0.5) {
             let actions = world.rng.random_range(0..8);
-            return porter.fuse.arm(actions);
+            return porter.life.fuse.arm(actions);
         }
         porter.crash(world, "is killed");
         world.timeline.plan(down, Event::Start(porter.id));
@@ -322,7 +328,7 @@ impl Cluster {
         match kind {
             Kind::BuckCrash if world.rng.random_bool(0.5) => {
                 let actions = world.rng.random_range(0..8);
-                return buck.fuse.arm(actions);
+                return buck.life.fuse.arm(actions);
             }
             Kind::BuckCrash => buck.crash(world, "is killed"),
             Kind::BuckPower => buck.lose_power(world),
@@ -344,10 +350,7 @@ impl Cluster {
     }
 
     fn strike_net(&mut self, kind: Kind, down: Duration) {
-        let hosts = self.hosts.iter().map(|host| host.id);
-        let bucks = self.bucks.iter().map(|buck| buck.id);
-        let porters = self.porters.iter().map(|porter| porter.id);
-        let all: Vec<NodeId> = hosts.chain(bucks).chain(porters).chain([self.web.id]).collect();
+        let all = self.all();
         let world = &mut self.world;
         let until = world.timeline.now() + down;
         let (Some(one), Some(other)) = (all.choose(&mut world.rng), all.choose(&mut world.rng)) else { return };
@@ -368,6 +371,33 @@ impl Cluster {
         }
     }
 
+    fn all(&self) -> Vec<NodeId> {
+        let hosts = self.hosts.iter().map(|host| host.id);
+        let bucks = self.bucks.iter().map(|buck| buck.id);
+        let porters = self.porters.iter().map(|porter| porter.id);
+        hosts.chain(bucks).chain(porters).chain([self.web.id]).collect()
+    }
+
+    /// Two buckets and more wait for their porters; what is in one of them is filed in the next once more.
+    fn relapse(&mut self) {
+        let width = Duration::from_secs(u64::from(self.world.options.width_seconds));
+        let (all, now) = (self.all(), self.world.timeline.now());
+        for porter in &self.porters {
+            self.world.net.isolate(porter.id, &all, now + 2 * width + Duration::from_secs(30));
+        }
+        self.world.ghost.struck("no porter is heard");
+        self.world.timeline.plan(width, Event::Wipe);
+    }
+
+    fn wipe(&mut self) {
+        let (all, now) = (self.all(), self.world.timeline.now());
+        let (world, Some(host)) = (&mut self.world, self.hosts.first_mut()) else { return };
+        host.wipe(world);
+        world.ghost.struck("host wiped");
+        world.net.isolate(host.id, &all, now + Duration::from_secs(15));
+        world.timeline.plan(Duration::from_secs(1), Event::Start(host.id));
+    }
+
     fn strike_clock(&mut self) {
         let ids: Vec<NodeId> = self.world.skews.keys().copied().collect();
         let world = &mut self.world;
@@ -384,16 +414,16 @@ impl Cluster {
         self.world.options.shelf_trouble = 0.0;
         self.world.skews.values_mut().for_each(|skew| *skew = 0);
         for host in &mut self.hosts {
-            host.fuse = crate::nodes::Fuse::default();
+            host.life.fuse = Fuse::default();
             host.start(&mut self.world);
         }
         for buck in &mut self.bucks {
-            buck.fuse = crate::nodes::Fuse::default();
+            buck.life.fuse = Fuse::default();
             buck.start(&mut self.world);
             buck.mend(&mut self.world);
         }
         for porter in &mut self.porters {
-            porter.fuse = crate::nodes::Fuse::default();
+            porter.life.fuse = Fuse::default();
             porter.start(&mut self.world);
         }
     }

@@ -64,6 +64,16 @@ impl Disk {
         Ok(())
     }
 
+    /// The file's bytes, and not the folder that names it.
+    pub fn sync_bytes(&mut self, path: &str) -> Result<(), DiskError> {
+        let named = self.files.get(path).is_some_and(|file| file.named);
+        self.sync(path)?;
+        if let Some(file) = self.files.get_mut(path) {
+            file.named = named;
+        }
+        Ok(())
+    }
+
     pub fn read(&self, path: &str) -> Result<&[u8], DiskError> {
         self.files.get(path).map(|file| file.bytes.as_slice()).ok_or(DiskError::Missing)
     }

@@ -90,21 +90,54 @@ pub enum Bug {
     CensusForged,
     /// Bucks leave the last row of each part out of their answers.
     RowsForgotten,
+    /// A record is said to be appended and is not.
+    AckBeforeWrite,
+    /// Half of a record is written and all of it said to be.
+    ShortWrite,
+    /// A disk that could not sync says that it did when it is asked again.
+    SyncAgain,
+    /// Files are synced, the folders that name them never.
+    FolderUnsynced,
+    /// Tailers take the first ack of a packet for its receipt.
+    PruneOnFirstAck,
+    /// A receipt's ranges go one packet too far.
+    ReceiptsTooWide,
+    /// Lines at one offset of one path are taken for one, whichever file was called so.
+    DedupByPlace,
+    /// Half of a block is put, and who reads it back is told that all of it was.
+    BlockUnverified,
+    /// Blocks are deleted before the manifest that replaces them is put.
+    DeleteBeforeCommit,
+    /// Porters leave the last row of each page out of their answers.
+    ShelfRowsForgotten,
+    /// Porters count everything twice.
+    CountsRepeated,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 22] = [
+        ("ack-before-write", Self::AckBeforeWrite),
         ("ack-before-sync", Self::AckBeforeSync),
+        ("short-write", Self::ShortWrite),
+        ("sync-again-after-error", Self::SyncAgain),
+        ("folder-unsynced", Self::FolderUnsynced),
         ("prune-before-receipt", Self::PruneBeforeReceipt),
+        ("prune-on-first-ack", Self::PruneOnFirstAck),
+        ("receipts-too-wide", Self::ReceiptsTooWide),
         ("dedup-by-content", Self::DedupByContent),
+        ("dedup-by-place", Self::DedupByPlace),
         ("no-checksum", Self::NoChecksum),
         ("resend-to-same", Self::ResendToSame),
         ("manifest-unwritten", Self::ManifestUnwritten),
+        ("block-unverified", Self::BlockUnverified),
+        ("delete-before-commit", Self::DeleteBeforeCommit),
         ("doubles-unseen", Self::DoublesUnseen),
         ("spool-unwritten", Self::SpoolUnwritten),
         ("merge-forgets", Self::MergeForgets),
         ("census-forged", Self::CensusForged),
         ("rows-forgotten", Self::RowsForgotten),
+        ("shelf-rows-forgotten", Self::ShelfRowsForgotten),
+        ("counts-repeated", Self::CountsRepeated),
     ];
 
     #[must_use]
@@ -141,6 +174,8 @@ pub struct Options {
     /// Between two lines of a host, on average.
     pub line_every: Duration,
     pub skew_max: Duration,
+    /// When a host is wiped and heard by nobody while no porter is either, if that is to be.
+    pub relapse: Option<Duration>,
     pub bug: Option<Bug>,
 }
 
@@ -183,8 +218,20 @@ impl Options {
             width_seconds: *[60, 120, 180].choose(rng).unwrap_or(&60),
             line_every: Duration::from_millis(2000),
             skew_max: Duration::from_secs(if rng.random_bool(0.5) { 1 } else { 60 }),
+            relapse: None,
             bug: None,
         }
+    }
+}
+
+impl Options {
+    /// Half of the seeds with two porters know a relapse. Drawn apart, so that all else is as it would be without.
+    #[must_use]
+    pub fn with_relapse(mut self, rng: &mut StdRng) -> Self {
+        if self.preset != Preset::Calm && self.porters > 1 && rng.random_bool(0.5) {
+            self.relapse = Some(Duration::from_secs(rng.random_range(240..1200)));
+        }
+        self
     }
 }
 

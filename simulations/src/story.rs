@@ -1,6 +1,6 @@
 //! One seed, one story: a cluster is run and judged.
 
-use crate::checks::{conserve, honest, invention, loss, once, search};
+use crate::checks::{READABLE, clock, conserve, honest, invention, loss, once, search};
 use crate::cluster::Cluster;
 use crate::faults::{Bug, Options, Preset};
 use crate::ghost::Violation;
@@ -59,6 +59,7 @@ impl Outcome {
 #[must_use]
 pub fn options_of(seed: u64, bug: Option<Bug>) -> Options {
     let mut options = Options::draw(&mut StdRng::seed_from_u64(seed));
+    options = options.with_relapse(&mut StdRng::seed_from_u64(seed ^ 0x7265_6c61));
     options.bug = bug;
     options
 }
@@ -78,19 +79,16 @@ pub fn tell_with(seed: u64, options: Options, trace: bool) -> Outcome {
 
 fn judge(seed: u64, preset: Preset, cluster: Cluster) -> Outcome {
     let Cluster { mut world, hosts, web, .. } = cluster;
-    let mut archived = match world.objects.archived() {
-        Ok(archived) => archived,
-        Err(why) => {
-            world.check("S12 what stands can be read", false, || why);
-            Vec::new()
-        }
-    };
+    let read = world.objects.archived();
+    world.check(READABLE, read.is_ok(), || read.as_ref().err().cloned().unwrap_or_default());
+    let mut archived = read.unwrap_or_default();
     archived.sort_unstable();
     let truth = Truth::of(&world, &hosts, &archived);
     invention::check(&mut world, &truth, &archived);
     once::check(&mut world, &archived);
     once::check_lives(&mut world, &truth);
     honest::check(&mut world);
+    clock::check(&mut world);
     loss::check(&mut world, &truth);
     let account = conserve::check(&mut world, &truth, &archived);
     search::check(&mut world, &truth, &archived, &web.found);

@@ -159,9 +159,9 @@ impl Passed {
             Fate::Archived
         } else if gone_at.is_some() && !filed {
             Fate::Vanished
-        } else if !acked && world.ghost.host_power.contains_key(&host) && (gone_at.is_some() || ambiguous) {
+        } else if !acked && world.ghost.host_power.contains_key(&host) && (gone_at.is_some() || ambiguous && filed) {
             // Where a log lost its end, lines may stand at offsets that others are known to have had: when the spool
-            // is lost too, nobody can tell that these were never filed.
+            // is lost too, nobody can tell that these were never sent.
             Fate::HostLost
         } else {
             Fate::Lost

@@ -81,6 +81,9 @@ pub enum Event {
     /// Somebody searches.
     Look,
     Fault,
+    /// No porter is heard for a while; then a host is wiped, heard by nobody, and starts anew.
+    Relapse,
+    Wipe,
     DiskGood(NodeId),
     FineWeather,
 }
@@ -143,6 +146,12 @@ impl World {
     #[must_use]
     pub fn wall(&self) -> Timestamp {
         Timestamp::from_seconds(START).after(self.timeline.now())
+    }
+
+    /// When the run began.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        Timestamp::from_seconds(START)
     }
 
     /// When a machine that is due then is asked, on the world's time: a little later, so that time passes.

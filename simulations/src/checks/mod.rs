@@ -2,6 +2,7 @@
 
 use crate::faults::Bug;
 
+pub mod clock;
 pub mod conserve;
 pub mod honest;
 pub mod invention;
@@ -14,8 +15,10 @@ pub mod search;
 #[cfg(test)]
 mod tests;
 
+pub const READABLE: &str = "S12 what stands can be read";
+
 /// Every rule, so that one that never was evaluated is missed.
-pub const RULES: [&str; 16] = [
+pub const RULES: [&str; 21] = [
     kept::ACK_TRUTH,
     "S2 who is believed to keep a record was given it",
     loss::ACKED,
@@ -24,6 +27,11 @@ pub const RULES: [&str; 16] = [
     invention::RULE,
     once::RULE,
     prune::TAILER,
+    prune::BUCK,
+    prune::BLOCK,
+    READABLE,
+    clock::TIMES,
+    clock::BUCKETS,
     honest::RULE,
     honest::CLOSED,
     search::INVENTED,
@@ -38,9 +46,14 @@ pub const RULES: [&str; 16] = [
 #[must_use]
 pub fn rules_of(bug: Bug) -> &'static [&'static str] {
     match bug {
-        Bug::AckBeforeSync => &[kept::ACK_TRUTH],
-        Bug::PruneBeforeReceipt | Bug::ManifestUnwritten => &[prune::TAILER, prune::BUCK],
-        Bug::DedupByContent => &[loss::ACKED, loss::UNACKED],
+        Bug::AckBeforeSync | Bug::AckBeforeWrite | Bug::ShortWrite | Bug::SyncAgain | Bug::FolderUnsynced => {
+            &[kept::ACK_TRUTH]
+        }
+        Bug::PruneBeforeReceipt | Bug::ManifestUnwritten | Bug::ReceiptsTooWide => &[prune::TAILER, prune::BUCK],
+        Bug::PruneOnFirstAck => &[prune::TAILER],
+        Bug::DedupByContent | Bug::DedupByPlace => &[loss::ACKED, loss::UNACKED],
+        Bug::BlockUnverified => &[READABLE],
+        Bug::DeleteBeforeCommit => &[prune::BLOCK],
         Bug::NoChecksum => &[invention::RULE],
         Bug::ResendToSame => &["S2 who is believed to keep a record was given it"],
         Bug::DoublesUnseen => &[once::RULE],
@@ -48,5 +61,7 @@ pub fn rules_of(bug: Bug) -> &'static [&'static str] {
         Bug::MergeForgets => &[conserve::RULE],
         Bug::CensusForged => &[honest::CLOSED],
         Bug::RowsForgotten => &[search::COMPLETE],
+        Bug::ShelfRowsForgotten => &[search::COMPLETE, search::SCAN],
+        Bug::CountsRepeated => &[search::COUNT],
     }
 }

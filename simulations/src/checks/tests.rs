@@ -11,9 +11,11 @@ use porter::manifest::{Census, Manifest};
 use porter::names::BucketAt;
 use porter::ranges::Ranges;
 use proto::closed::RunCount;
+use proto::event::{Flags, Level, OwnedEvent, Source};
 use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
 use proto::message::Completeness;
 use proto::time::{BucketId, Timestamp};
+use std::sync::Arc;
 
 const HOST: NodeId = NodeId(0x101);
 const STREAM: StreamId = StreamId([7; 16]);
@@ -131,4 +133,46 @@ fn s10_a_bucket_is_put_as_complete_without_a_packet_or_a_tailers_word() {
 
 fn id(seq: u32) -> PacketId {
     PacketId { tailer: HOST, environment: Environment::default(), bucket: BucketId(9), run: RunId(1), seq }
+}
+
+fn source() -> Source {
+    Source {
+        tailer: HOST,
+        environment: Environment::default(),
+        stream: STREAM,
+        host: String::new(),
+        app: String::new(),
+        path: "/l/app.log".to_owned(),
+        generation: 0,
+        predecessor: None,
+        labels: Vec::new(),
+    }
+}
+
+#[test]
+fn s16_a_line_stands_where_its_stamp_or_its_filing_is_not() {
+    let world_width = world().width();
+    let bucket = world_width.bucket_of(world().began());
+    let begins = world_width.start_of(bucket);
+    let seconds = |count: i64| Timestamp(begins.0 + count * 1_000_000_000);
+    let check = |line: String, time: Timestamp, flags: Flags, expected: &[&str]| {
+        let source = Arc::new(source());
+        let line = line.into_bytes();
+        let event = OwnedEvent { source, offset: 0, time, level: Level::Unknown, flags, file_length: 0, line };
+        let mut world = world();
+        clock::check_time(&mut world, world_width, bucket, &event);
+        let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, expected, "{event:?}");
+    };
+    let stamped = |at: i64| format!("{} INFO up", seconds(at));
+    check(stamped(5), seconds(5), Flags::NONE, &[]);
+    check(stamped(-3600), seconds(-3600), Flags::NONE, &[]);
+    check(stamped(86_400), seconds(7), Flags::TIME_FILED, &[]);
+    check("no stamp".into(), seconds(7), Flags::TIME_FILED, &[]);
+    // Believed though it is a day ahead; not believed though it is not; said to be the stamp's and is not; filed when
+    // the bucket was not open.
+    check(stamped(86_400), seconds(86_400), Flags::NONE, &[clock::TIMES]);
+    check(stamped(5), seconds(7), Flags::TIME_FILED, &[clock::TIMES]);
+    check(stamped(5), seconds(6), Flags::NONE, &[clock::TIMES]);
+    check("no stamp".into(), seconds(-7), Flags::TIME_FILED, &[clock::TIMES]);
 }

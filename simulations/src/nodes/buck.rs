@@ -1,9 +1,11 @@
 //! A buck: its machine, and disks that take their time and do what they are asked in order.
 
+use crate::bugs;
 use crate::disk::{Disk, DiskError};
 use crate::faults::Bug;
 use crate::ghost::{Put, mark_of};
-use crate::nodes::{Fuse, fall, rise};
+use crate::nodes::files::{bucket_of, path_of};
+use crate::nodes::life::Life;
 use crate::world::{Event, Process, Question, What, World};
 use buck::action::Action;
 use buck::config::Rules;
@@ -46,18 +48,16 @@ pub struct Node {
     pub id: NodeId,
     pub machine: Option<Machine>,
     pub disks: Vec<Disk>,
-    pub fuse: Fuse,
+    pub life: Life,
     /// Disks that failed since the last start.
     failed: Vec<bool>,
     /// Until when each disk is at work.
     busy: Vec<Duration>,
     /// How long a sync takes.
     pub slow: Duration,
-    run: u64,
     waiting: BTreeMap<ExchangeId, Waiter>,
     ledger: BTreeMap<Key, (Vec<Receipt>, Option<Timestamp>)>,
     asked: BTreeMap<u64, (Vec<Key>, u64)>,
-    woken: Option<Duration>,
 }
 
 impl Node {
@@ -68,34 +68,28 @@ impl Node {
             id,
             machine: None,
             disks: vec![Disk::default(); count],
-            fuse: Fuse::default(),
+            life: Life::new(id),
             failed: vec![false; count],
             busy: vec![Duration::ZERO; count],
             slow: Duration::ZERO,
-            run: 0,
             waiting: BTreeMap::new(),
             ledger: BTreeMap::new(),
             asked: BTreeMap::new(),
-            woken: None,
         }
-    }
-
-    fn process(&self) -> Process {
-        Process { node: self.id, run: self.run }
     }
 
     pub fn start(&mut self, world: &mut World) {
         if self.machine.is_some() {
             return;
         }
-        rise(world, self.id, &mut self.run);
+        self.life.rise(world);
         let rules = Rules { width: world.width(), keep_after_receipt: Duration::from_secs(300), ..Rules::default() };
         let count = u16::try_from(self.disks.len()).unwrap_or(1);
         let mut machine = Machine::new(rules, Arc::clone(&world.roster), count, world.rng.random());
         let now = world.now(self.id);
         for (number, disk) in (0..).zip(&self.disks) {
             for path in disk.paths() {
-                let (Some(key), Ok(file)) = (key_of(path), disk.read(path)) else { continue };
+                let (Some(key), Ok(file)) = (bucket_of(path), disk.read(path)) else { continue };
                 let mut records = Records::new(file);
                 for (at, _, bytes) in records.by_ref() {
                     let bytes = Bytes::copy_from_slice(bytes);
@@ -119,12 +113,9 @@ impl Node {
         if self.machine.take().is_none() {
             return;
         }
-        fall(world, self.id, how);
-        world.ghost.struck("buck crash");
-        self.fuse = Fuse::default();
+        self.life.fall(world, how, "buck crash");
         self.waiting.clear();
         self.asked.clear();
-        self.woken = None;
     }
 
     pub fn lose_power(&mut self, world: &mut World) {
@@ -187,10 +178,9 @@ impl Node {
     }
 
     pub fn on_wake(&mut self, world: &mut World, process: Process) {
-        if process != self.process() || self.woken != Some(world.timeline.now()) {
+        if !self.life.is_woken(world, process) {
             return;
         }
-        self.woken = None;
         let now = world.now(self.id);
         if let Some(machine) = &mut self.machine {
             machine.on_timeout(now);
@@ -213,7 +203,7 @@ impl Node {
     }
 
     pub fn on_answer(&mut self, world: &mut World, to: Process, number: u64, answers: Vec<Answer>) {
-        if to != self.process() || self.asked.remove(&number).is_none() {
+        if to != self.life.process() || self.asked.remove(&number).is_none() {
             return;
         }
         let now = world.now(self.id);
@@ -225,7 +215,7 @@ impl Node {
 
     /// The next porter is asked.
     pub fn on_silence(&mut self, world: &mut World, to: Process, number: u64) {
-        if to != self.process() {
+        if to != self.life.process() {
             return;
         }
         if let Some((buckets, porter)) = self.asked.remove(&number)
@@ -237,13 +227,13 @@ impl Node {
 
     fn ask_receipts(&mut self, world: &mut World, buckets: Vec<Key>, porter: u64) {
         let what = What::Ask(Ask::Receipts { buckets: buckets.clone() });
-        let number = world.ask(self.process(), NodeId(super::PORTERS + porter), &what);
+        let number = world.ask(self.life.process(), NodeId(super::PORTERS + porter), &what);
         self.asked.insert(number, (buckets, porter));
     }
 
     /// A disk does one thing it was asked for.
     pub fn on_disk(&mut self, world: &mut World, of: Process, which: usize, work: Work) {
-        if of != self.process() || self.machine.is_none() {
+        if of != self.life.process() || self.machine.is_none() {
             return;
         }
         let id = DiskId(u16::try_from(which).unwrap_or(0));
@@ -284,11 +274,13 @@ impl Node {
         head: &[u8],
         bytes: &Bytes,
     ) -> Result<u64, DiskError> {
+        let written = bugs::written(world.options.bug, bytes);
         let disk = &mut self.disks[which];
-        if disk.read(path).map_or(0, <[u8]>::len) == 0 {
-            disk.append(path, head)?;
-        }
-        let at = disk.append(path, bytes)?;
+        let failing = disk.failing;
+        disk.failing = failing && !world.has_bug(Bug::SyncAgain);
+        let at = append(disk, path, head, written);
+        disk.failing = failing;
+        let at = at?;
         if let Some(mark) = mark_of(bytes) {
             let put =
                 Put { disk: which, path: path.to_owned(), at: usize::try_from(at).unwrap_or(0), length: bytes.len() };
@@ -298,29 +290,25 @@ impl Node {
     }
 
     fn sync(&mut self, world: &mut World, which: usize) -> Result<(), DiskError> {
-        if world.has_bug(Bug::AckBeforeSync) {
+        let again = world.has_bug(Bug::SyncAgain) && self.disks[which].failing;
+        if again || world.has_bug(Bug::AckBeforeSync) {
             return Ok(());
         }
         let disk = &mut self.disks[which];
         let paths: Vec<String> = disk.unsynced().map(str::to_owned).collect();
-        paths.iter().try_for_each(|path| disk.sync(path))?;
+        let names = !world.has_bug(Bug::FolderUnsynced);
+        paths.iter().try_for_each(|path| if names { disk.sync(path) } else { disk.sync_bytes(path) })?;
         if disk.failing { Err(DiskError::Failed) } else { Ok(()) }
     }
 
     fn perform(&mut self, world: &mut World) {
         while let Some(action) = self.machine.as_mut().and_then(Machine::poll_action) {
             self.act(world, action);
-            if self.fuse.burns_down() {
+            if self.life.ends(world) {
                 self.crash(world, "is killed between two actions");
-                world.timeline.plan(Duration::from_secs(3), Event::Start(self.id));
             }
         }
-        let Some(due) = self.machine.as_ref().and_then(Machine::next_timeout) else { return };
-        let at = world.wake_at(due);
-        if self.woken.is_none_or(|planned| at < planned) {
-            self.woken = Some(at);
-            world.timeline.plan_at(at, Event::Wake(self.process()));
-        }
+        self.life.plan_wake(world, self.machine.as_ref().and_then(Machine::next_timeout));
     }
 
     fn act(&mut self, world: &mut World, action: Action) {
@@ -358,7 +346,7 @@ impl Node {
         let which = usize::from(disk.0);
         let at = self.busy[which].max(world.timeline.now()) + took;
         self.busy[which] = at;
-        world.timeline.plan_at(at, Event::Disk { of: self.process(), disk: which, work });
+        world.timeline.plan_at(at, Event::Disk { of: self.life.process(), disk: which, work });
     }
 
     fn check_delete(&self, world: &mut World, disk: DiskId, path: &str) {
@@ -433,19 +421,18 @@ impl Node {
     }
 }
 
+/// Behind the file's head, which is written where there is none.
+fn append(disk: &mut Disk, path: &str, head: &[u8], bytes: &[u8]) -> Result<u64, DiskError> {
+    if disk.read(path).map_or(0, <[u8]>::len) == 0 {
+        disk.append(path, head)?;
+    }
+    disk.append(path, bytes)
+}
+
 /// A record that was damaged, as one would have it who checks nothing.
 fn believed(part: Part, damaged: &[Vec<u8>]) -> Part {
     match part {
-        Part::Record(record) if damaged.contains(&record) => Part::Record(crate::bugs::with_a_wrong_byte(&record)),
+        Part::Record(record) if damaged.contains(&record) => Part::Record(bugs::with_a_wrong_byte(&record)),
         other => other,
     }
-}
-
-fn path_of(environment: &Environment, bucket: BucketId) -> String {
-    format!("{environment}/{}", bucket.0)
-}
-
-fn key_of(path: &str) -> Option<Key> {
-    let (environment, bucket) = path.split_once('/')?;
-    Some((environment.parse().ok()?, BucketId(bucket.parse().ok()?)))
 }

@@ -4,7 +4,7 @@ use crate::bugs;
 use crate::faults::Bug;
 use crate::nodes::catalogue::Catalogue;
 use crate::nodes::desk::search;
-use crate::nodes::{Fuse, fall, rise};
+use crate::nodes::life::Life;
 use crate::world::{Event, Process, Question, What, World};
 use porter::build::build;
 use porter::check;
@@ -44,37 +44,23 @@ enum Asked {
 pub struct Node {
     pub id: NodeId,
     pub machine: Option<Machine>,
-    pub fuse: Fuse,
+    pub life: Life,
     /// What answers are given from.
     catalog: Catalogue,
-    run: u64,
     asked: BTreeMap<u64, Asked>,
-    woken: Option<Duration>,
 }
 
 impl Node {
     #[must_use]
     pub fn new(id: NodeId) -> Self {
-        Self {
-            id,
-            machine: None,
-            fuse: Fuse::default(),
-            catalog: Catalogue::default(),
-            run: 0,
-            asked: BTreeMap::new(),
-            woken: None,
-        }
-    }
-
-    fn process(&self) -> Process {
-        Process { node: self.id, run: self.run }
+        Self { id, machine: None, life: Life::new(id), catalog: Catalogue::default(), asked: BTreeMap::new() }
     }
 
     pub fn start(&mut self, world: &mut World) {
         if self.machine.is_some() {
             return;
         }
-        rise(world, self.id, &mut self.run);
+        self.life.rise(world);
         // Late parts, merges and deletions come sooner than in the program, so that a short run sees them.
         let rules = Rules {
             copies: 2,
@@ -97,7 +83,7 @@ impl Node {
             },
         );
         self.machine = Some(machine);
-        world.timeline.plan(REFRESH_EVERY, Event::Refresh(self.process()));
+        world.timeline.plan(REFRESH_EVERY, Event::Refresh(self.life.process()));
         self.perform(world);
     }
 
@@ -105,18 +91,14 @@ impl Node {
         if self.machine.take().is_none() {
             return;
         }
-        fall(world, self.id, how);
-        world.ghost.struck("porter crash");
-        self.fuse = Fuse::default();
+        self.life.fall(world, how, "porter crash");
         self.asked.clear();
-        self.woken = None;
     }
 
     pub fn on_wake(&mut self, world: &mut World, process: Process) {
-        if process != self.process() || self.woken != Some(world.timeline.now()) {
+        if !self.life.is_woken(world, process) {
             return;
         }
-        self.woken = None;
         let now = world.now(self.id);
         if let Some(machine) = &mut self.machine {
             machine.on_timeout(now);
@@ -125,7 +107,7 @@ impl Node {
     }
 
     pub fn on_refresh(&mut self, world: &mut World, process: Process) {
-        if process != self.process() || self.machine.is_none() {
+        if process != self.life.process() || self.machine.is_none() {
             return;
         }
         if world.options.porters > 1 {
@@ -144,7 +126,8 @@ impl Node {
         let What::Ask(ask) = &question.what else { return };
         let answer = match ask {
             Ask::Search(ask) => {
-                let answers = search(&mut self.catalog, &mut world.objects, ask);
+                let mut answers = search(&mut self.catalog, &mut world.objects, ask);
+                bugs::spoil_shelf(world.options.bug, &mut answers);
                 return world.answer(self.id, question.from, question.number, answers);
             }
             Ask::Catalog(ask) => {
@@ -155,7 +138,13 @@ impl Node {
             Ask::Receipts { buckets } if world.has_bug(Bug::PruneBeforeReceipt) => {
                 Answer::Receipts(bugs::forged(&world.ghost, buckets))
             }
-            Ask::Receipts { buckets } => Answer::Receipts(self.catalog.standing.receipts(buckets)),
+            Ask::Receipts { buckets } => {
+                let mut receipts = self.catalog.standing.receipts(buckets);
+                if world.has_bug(Bug::ReceiptsTooWide) {
+                    receipts.iter_mut().flat_map(|receipt| &mut receipt.ranges).for_each(|range| range.last += 1);
+                }
+                Answer::Receipts(receipts)
+            }
             Ask::Known { .. } => Answer::Known(self.catalog.known(&mut world.objects, question.from.node)),
             _ => Answer::Refused(Refusal::Busy),
         };
@@ -171,17 +160,11 @@ impl Node {
         }
         while let Some(action) = self.machine.as_mut().and_then(Machine::poll_action) {
             self.act(world, action);
-            if self.fuse.burns_down() {
+            if self.life.ends(world) {
                 self.crash(world, "is killed between two actions");
-                world.timeline.plan(Duration::from_secs(3), Event::Start(self.id));
             }
         }
-        let Some(due) = self.machine.as_ref().and_then(Machine::next_timeout) else { return };
-        let at = world.wake_at(due);
-        if self.woken.is_none_or(|planned| at < planned) {
-            self.woken = Some(at);
-            world.timeline.plan_at(at, Event::Wake(self.process()));
-        }
+        self.life.plan_wake(world, self.machine.as_ref().and_then(Machine::next_timeout));
     }
 
     fn act(&mut self, world: &mut World, action: Action) {
@@ -201,19 +184,22 @@ impl Node {
             }
             what => {
                 let Some(ask) = ask_of(&what) else { return };
+                if world.has_bug(Bug::DeleteBeforeCommit) {
+                    delete_early(world, &what);
+                }
                 let took = Duration::from_micros(world.rng.random_range(500..60_000));
-                world.timeline.plan(took, Event::Shelf { of: self.process(), errand: Errand { ask, what } });
+                world.timeline.plan(took, Event::Shelf { of: self.life.process(), errand: Errand { ask, what } });
             }
         }
     }
 
     fn ask(&mut self, world: &mut World, buck: NodeId, ask: Ask, asked: Asked) {
-        let number = world.ask(self.process(), buck, &What::Ask(ask));
+        let number = world.ask(self.life.process(), buck, &What::Ask(ask));
         self.asked.insert(number, asked);
     }
 
     pub fn on_answer(&mut self, world: &mut World, to: Process, number: u64, answers: Vec<Answer>) {
-        if to != self.process() {
+        if to != self.life.process() {
             return;
         }
         let Some(asked) = self.asked.remove(&number) else { return };
@@ -222,7 +208,7 @@ impl Node {
     }
 
     pub fn on_silence(&mut self, world: &mut World, to: Process, number: u64) {
-        if to != self.process() {
+        if to != self.life.process() {
             return;
         }
         if let Some(Asked::Holdings(ask) | Asked::Inventory(ask, _) | Asked::Fetch(ask, _)) = self.asked.remove(&number)
@@ -241,7 +227,7 @@ impl Node {
 
     /// An errand of a dead process may still be carried out.
     pub fn on_errand(&mut self, world: &mut World, of: Process, errand: Errand) {
-        let alive = of == self.process() && self.machine.is_some();
+        let alive = of == self.life.process() && self.machine.is_some();
         let Errand { ask, what } = errand;
         if !alive && (!matches!(what, Action::PutIfAbsent { .. }) || world.rng.random_bool(0.5)) {
             return;
@@ -278,7 +264,7 @@ impl Node {
                 }
                 Reply::Listed(world.objects.list(&prefix))
             }
-            Action::Get { path, .. } => Reply::Got(world.objects.get(&path)),
+            Action::Get { path, .. } => Reply::Got(world.objects.read_back(&path)),
             Action::PutIfAbsent { path, bytes, .. } => Reply::Put(put(world, &path, &bytes)),
             Action::Delete { path, .. } => {
                 crate::checks::prune::block_deleted(world, &path);
@@ -321,16 +307,35 @@ fn told(what: &Action) -> String {
     }
 }
 
+/// Deletes what a manifest replaces before it is put.
+fn delete_early(world: &mut World, what: &Action) {
+    let Action::PutIfAbsent { path, bytes, .. } = what else { return };
+    let Some(manifest) = manifest_of(path, bytes) else { return };
+    for path in manifest.replaced.iter().map(|replaced| manifest.at.block(replaced.name).path()) {
+        if world.objects.get(&path).is_some() {
+            crate::checks::prune::block_deleted(world, &path);
+            world.objects.delete(&path);
+        }
+    }
+}
+
+fn manifest_of(path: &str, bytes: &[u8]) -> Option<Manifest> {
+    parse_path(path).filter(|(_, object)| matches!(object, Object::Manifest(_)))?;
+    Manifest::parse(bytes).ok()
+}
+
 fn put(world: &mut World, path: &str, bytes: &Arc<[u8]>) -> PutOutcome {
-    let is_manifest = parse_path(path).is_some_and(|(_, object)| matches!(object, Object::Manifest(_)));
-    if is_manifest && let Ok(manifest) = Manifest::parse(bytes) {
-        crate::checks::honest::manifest_put(world, &manifest);
+    let manifest = manifest_of(path, bytes);
+    if let Some(manifest) = &manifest {
+        crate::checks::honest::manifest_put(world, manifest);
     }
-    if is_manifest && world.has_bug(Bug::ManifestUnwritten) {
-        world.objects.pretend(path, bytes);
-        return PutOutcome::Done;
+    let is_block = parse_path(path).is_some_and(|(_, object)| matches!(object, Object::Block(_)));
+    match world.options.bug {
+        Some(Bug::ManifestUnwritten) if manifest.is_some() => world.objects.pretend(path, bytes),
+        Some(Bug::BlockUnverified) if is_block => world.objects.put_half(path, bytes),
+        _ => return world.objects.put_if_absent(path, bytes),
     }
-    world.objects.put_if_absent(path, bytes)
+    PutOutcome::Done
 }
 
 fn built(world: &World, work: &Build) -> Reply {
@@ -340,6 +345,8 @@ fn built(world: &World, work: &Build) -> Reply {
     }
     let earlier = if world.has_bug(Bug::DedupByContent) && of.blocks.is_empty() {
         Earlier::of(bugs::with_equal_content(&work.of.packets))
+    } else if world.has_bug(Bug::DedupByPlace) && of.blocks.is_empty() {
+        Earlier::of(bugs::with_equal_place(&work.of.packets))
     } else {
         (*work.earlier).clone()
     };

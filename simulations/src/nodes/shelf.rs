@@ -46,13 +46,30 @@ impl Objects {
         if self.objects.contains_key(path) {
             return PutOutcome::Exists;
         }
+        self.put(path, bytes);
+        PutOutcome::Done
+    }
+
+    /// Whatever stands there.
+    pub fn put(&mut self, path: &str, bytes: &Arc<[u8]>) {
         self.objects.insert(path.to_owned(), Arc::clone(bytes));
         if let Some((at, Object::Manifest(version))) = parse_path(path)
             && let Ok(manifest) = Manifest::parse(bytes)
         {
             self.manifests.entry(at).or_default().insert(version, Arc::new(manifest));
         }
-        PutOutcome::Done
+    }
+
+    /// Half of it, and who reads it back is told otherwise.
+    pub fn put_half(&mut self, path: &str, bytes: &Arc<[u8]>) {
+        self.pretend(path, bytes);
+        self.put(path, &Arc::from(bytes.split_at(bytes.len() / 2).0));
+    }
+
+    /// What a porter is told that stands there.
+    #[must_use]
+    pub fn read_back(&self, path: &str) -> Option<Arc<[u8]>> {
+        self.pretended.get(path).cloned().or_else(|| self.get(path))
     }
 
     #[must_use]

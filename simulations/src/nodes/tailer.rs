@@ -4,17 +4,19 @@
 //! while after it was written, and before a bucket file is deleted; a process that dies may lose what was written
 //! since, a machine that loses power surely does.
 
+use crate::bugs;
 use crate::disk::Disk;
 use crate::faults::Bug;
 use crate::ghost::mark_of;
 use crate::hosts::{LogFile, LogFiles, Writer};
-use crate::nodes::{Fuse, fall, rise};
+use crate::nodes::files::{bucket_of, path_of};
+use crate::nodes::life::Life;
 use crate::world::{Process, What, World};
 use proto::bucket::{BUCKET_HEAD_BYTES, BucketHead, Records};
-use proto::ids::{Environment, NodeId};
+use proto::ids::NodeId;
 use proto::message::{Answer, PutOutcome};
 use proto::seal::Keys;
-use proto::time::{BucketId, Now, Timestamp};
+use proto::time::{Now, Timestamp};
 use rand::RngExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,9 +52,8 @@ pub struct Host {
     pub id: NodeId,
     pub machine: Option<Machine>,
     pub files: LogFiles,
-    pub fuse: Fuse,
+    pub life: Life,
     keys: Arc<Keys>,
-    run: u64,
     writer: Writer,
     lives: u64,
     open: BTreeMap<FileNumber, u64>,
@@ -64,7 +65,6 @@ pub struct Host {
     asked: BTreeMap<u64, Asked>,
     /// For the bug that goes to the first buck again and again.
     first: BTreeMap<Vec<u8>, NodeId>,
-    woken: Option<Duration>,
 }
 
 impl Host {
@@ -75,8 +75,7 @@ impl Host {
             keys,
             machine: None,
             files: LogFiles::default(),
-            fuse: Fuse::default(),
-            run: 0,
+            life: Life::new(id),
             writer: Writer::default(),
             lives: 0,
             open: BTreeMap::new(),
@@ -87,12 +86,7 @@ impl Host {
             same_boot: true,
             asked: BTreeMap::new(),
             first: BTreeMap::new(),
-            woken: None,
         }
-    }
-
-    fn process(&self) -> Process {
-        Process { node: self.id, run: self.run }
     }
 
     // What programs do.
@@ -155,7 +149,7 @@ impl Host {
         if self.machine.is_some() {
             return;
         }
-        rise(world, self.id, &mut self.run);
+        self.life.rise(world);
         let (keys, id, signing) = (Arc::clone(&self.keys), self.id, world.signing);
         let bucks = (1..=world.options.bucks).map(|n| Buck { id: NodeId(super::BUCKS + n), domain: String::new() });
         let me = Me {
@@ -172,7 +166,8 @@ impl Host {
         let mut skipped = 0;
         let paths: Vec<String> = self.spool.paths().map(str::to_owned).collect();
         for path in paths {
-            let Some(place) = place_of(&path) else { continue };
+            let Some((environment, bucket)) = bucket_of(&path) else { continue };
+            let place = Place { environment, bucket };
             let Ok(file) = self.spool.read(&path) else { continue };
             let mut records = Records::new(file);
             for (at, _, bytes) in records.by_ref() {
@@ -200,11 +195,8 @@ impl Host {
         if self.machine.take().is_none() {
             return;
         }
-        fall(world, self.id, how);
-        world.ghost.struck("tailer crash");
-        self.fuse = Fuse::default();
+        self.life.fall(world, how, "tailer crash");
         self.asked.clear();
-        self.woken = None;
         for inode in std::mem::take(&mut self.open).into_values() {
             self.files.close(inode);
         }
@@ -234,6 +226,15 @@ impl Host {
         }
     }
 
+    /// Spool and memory are deleted while it is down: the host has lost what it had not sent.
+    pub fn wipe(&mut self, world: &mut World) {
+        self.crash(world, "is wiped");
+        self.lose_memory(world);
+        self.spool.lose();
+        let now = world.timeline.now();
+        world.ghost.host_power.entry(self.id).or_default().push(now);
+    }
+
     pub fn lose_memory(&mut self, world: &mut World) {
         world.ghost.struck("memory loss");
         (self.memory, self.flushed) = (Arc::default(), Arc::default());
@@ -248,10 +249,9 @@ impl Host {
     // What comes.
 
     pub fn on_wake(&mut self, world: &mut World, process: Process) {
-        if process != self.process() || self.woken != Some(world.timeline.now()) {
+        if !self.life.is_woken(world, process) {
             return;
         }
-        self.woken = None;
         let now = world.now(self.id);
         if let Some(machine) = &mut self.machine {
             machine.on_timeout(now);
@@ -260,12 +260,15 @@ impl Host {
     }
 
     pub fn on_answer(&mut self, world: &mut World, to: Process, number: u64, answers: Vec<Answer>) {
-        if to != self.process() || self.machine.is_none() {
+        if to != self.life.process() || self.machine.is_none() {
             return;
         }
         let Some((exchange, asked, record)) = self.asked.remove(&number) else { return };
         let now = world.now(self.id);
-        let Some(answer) = answers.into_iter().next() else { return };
+        let Some(mut answer) = answers.into_iter().next() else { return };
+        if let (true, Answer::Receipts(receipts)) = (world.has_bug(Bug::PruneOnFirstAck), &mut answer) {
+            receipts.extend(bugs::of_acked(&world.ghost, self.id));
+        }
         if let (Answer::Put(put), Some(record)) = (&answer, &record)
             && put.outcome == PutOutcome::Kept
         {
@@ -296,7 +299,7 @@ impl Host {
     }
 
     pub fn on_silence(&mut self, world: &mut World, to: Process, number: u64) {
-        if to != self.process() {
+        if to != self.life.process() {
             return;
         }
         let Some((exchange, ..)) = self.asked.remove(&number) else { return };
@@ -312,25 +315,15 @@ impl Host {
     fn perform(&mut self, world: &mut World) {
         while let Some(action) = self.machine.as_mut().and_then(Machine::poll_action) {
             self.act(world, action);
-            if self.fuse.burns_down() {
+            if self.life.ends(world) {
                 self.crash(world, "is killed between two actions");
-                world.timeline.plan(Duration::from_secs(3), crate::world::Event::Start(self.id));
             }
         }
         if world.timeline.now() >= self.flushed_at + Duration::from_millis(500) {
             self.flushed_at = world.timeline.now();
             self.flushed = Arc::clone(&self.memory);
         }
-        self.plan_wake(world);
-    }
-
-    fn plan_wake(&mut self, world: &mut World) {
-        let Some(due) = self.machine.as_ref().and_then(Machine::next_timeout) else { return };
-        let at = world.wake_at(due);
-        if self.woken.is_none_or(|planned| at < planned) {
-            self.woken = Some(at);
-            world.timeline.plan_at(at, crate::world::Event::Wake(self.process()));
-        }
+        self.life.plan_wake(world, self.machine.as_ref().and_then(Machine::next_timeout));
     }
 
     fn act(&mut self, world: &mut World, action: Action) {
@@ -360,7 +353,7 @@ impl Host {
             Action::DeleteSpool { place } => self.delete(world, &place),
             Action::Put { exchange, buck, record } => self.put(world, exchange, buck, record),
             Action::Ask { exchange, peer, ask } => {
-                let number = world.ask(self.process(), peer, &What::Ask(ask));
+                let number = world.ask(self.life.process(), peer, &What::Ask(ask));
                 self.asked.insert(number, (exchange, peer, None));
             }
             Action::SaveMemory(memory) => self.save(memory),
@@ -406,7 +399,7 @@ impl Host {
     }
 
     fn append(&mut self, world: &mut World, place: &Place, bytes: &[u8]) -> Result<u64, Trouble> {
-        let path = path_of(place);
+        let path = path_of(&place.environment, place.bucket);
         if self.spool.read(&path).map_or(0, <[u8]>::len) < BUCKET_HEAD_BYTES {
             self.spool.truncate(&path, 0);
             let (environment, bucket) = (place.environment.clone(), place.bucket);
@@ -423,7 +416,7 @@ impl Host {
     }
 
     fn read_spool(&self, place: &Place, at: u64, length: u32) -> Result<Vec<u8>, Trouble> {
-        let file = self.spool.read(&path_of(place)).map_err(|_| Trouble::Gone)?;
+        let file = self.spool.read(&path_of(&place.environment, place.bucket)).map_err(|_| Trouble::Gone)?;
         let at = usize::try_from(at).map_err(|_| Trouble::Failed)?;
         let rest = file.get(at..).unwrap_or_default();
         Ok(rest.get(..length as usize).unwrap_or(rest).to_vec())
@@ -432,7 +425,7 @@ impl Host {
     /// The memory is written down first, as the program does.
     fn delete(&mut self, world: &mut World, place: &Place) {
         self.flushed = Arc::clone(&self.memory);
-        let path = path_of(place);
+        let path = path_of(&place.environment, place.bucket);
         let file = self.spool.read(&path).unwrap_or_default();
         let marks: Vec<_> = Records::new(file).filter_map(|(_, _, bytes)| mark_of(bytes)).collect();
         crate::checks::prune::spool_deleted(world, self.id, &marks);
@@ -446,7 +439,7 @@ impl Host {
             to = *self.first.entry(mark_of(&record).unwrap_or([0; 64]).to_vec()).or_insert(buck);
         }
         world.ghost.close(&record);
-        let number = world.ask(self.process(), to, &What::Put(Arc::clone(&record)));
+        let number = world.ask(self.life.process(), to, &What::Put(Arc::clone(&record)));
         self.asked.insert(number, (exchange, buck, Some(record)));
     }
 
@@ -462,16 +455,6 @@ impl Host {
             self.flushed = Arc::clone(&self.memory);
         }
     }
-}
-
-fn path_of(place: &Place) -> String {
-    format!("{}/{}", place.environment, place.bucket.0)
-}
-
-fn place_of(path: &str) -> Option<Place> {
-    let (environment, bucket) = path.split_once('/')?;
-    let environment: Environment = environment.parse().ok()?;
-    Some(Place { environment, bucket: BucketId(bucket.parse().ok()?) })
 }
 
 fn stat_of(file: &LogFile) -> Stat {
