@@ -112,10 +112,12 @@ pub enum Bug {
     ShelfRowsForgotten,
     /// Porters count everything twice.
     CountsRepeated,
+    /// A memory that a run began is believed by the next, though the run did not hear yet what it had forgotten.
+    MemoryUnsettled,
 }
 
 impl Bug {
-    pub const ALL: [(&'static str, Self); 22] = [
+    pub const ALL: [(&'static str, Self); 23] = [
         ("ack-before-write", Self::AckBeforeWrite),
         ("ack-before-sync", Self::AckBeforeSync),
         ("short-write", Self::ShortWrite),
@@ -138,6 +140,7 @@ impl Bug {
         ("rows-forgotten", Self::RowsForgotten),
         ("shelf-rows-forgotten", Self::ShelfRowsForgotten),
         ("counts-repeated", Self::CountsRepeated),
+        ("memory-unsettled", Self::MemoryUnsettled),
     ];
 
     #[must_use]

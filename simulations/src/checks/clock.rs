@@ -2,8 +2,8 @@
 //!
 //! A stamp is believed up to five minutes ahead of the moment its line was filed; that moment is in the bucket. A line
 //! with one too far ahead stands at the moment it was filed and says so; one with none has the time of the line before
-//! it, or that of its filing. A clock may be wrong by
-//! ten minutes, and so may the bucket: not by more.
+//! it, or that of its filing, which is within its bucket. A clock may be wrong by ten minutes, and so may the bucket:
+//! not by more.
 
 use super::once::shown;
 use crate::world::World;
@@ -18,10 +18,6 @@ pub const BUCKETS: &str = "S16 a bucket is of the time it was filled";
 
 /// Clocks are set and skewed by no more.
 const WRONG_MAX: Duration = Duration::from_secs(660);
-
-/// A tailer that is started again after clocks were set back files in an earlier bucket than the one it had reached, and
-/// keeps that open until filing time has passed the other.
-const LEFT_OPEN_MAX: Duration = Duration::from_secs(1500);
 
 pub fn check(world: &mut World) {
     let width = world.width();
@@ -40,7 +36,7 @@ pub fn check(world: &mut World) {
 /// A block's events were filed in its bucket.
 pub(super) fn check_time(world: &mut World, width: BucketWidth, bucket: BucketId, event: &OwnedEvent) {
     let stamp = stamp_of(&event.line);
-    let (begins, ends) = (width.start_of(bucket), width.end_of(bucket).after(LEFT_OPEN_MAX));
+    let (begins, ends) = (width.start_of(bucket), width.end_of(bucket));
     let right = if event.flags.has(Flags::TIME_FILED) {
         begins <= event.time && event.time < ends && stamp.is_none_or(|stamp| stamp > begins.after(TIME_AHEAD_MAX))
     } else {

@@ -18,7 +18,7 @@ mod tests;
 pub const READABLE: &str = "S12 what stands can be read";
 
 /// Every rule, so that one that never was evaluated is missed.
-pub const RULES: [&str; 21] = [
+pub const RULES: [&str; 22] = [
     kept::ACK_TRUTH,
     "S2 who is believed to keep a record was given it",
     loss::ACKED,
@@ -26,6 +26,7 @@ pub const RULES: [&str; 21] = [
     conserve::RULE,
     invention::RULE,
     once::RULE,
+    once::LIVES,
     prune::TAILER,
     prune::BUCK,
     prune::BLOCK,
@@ -63,5 +64,6 @@ pub fn rules_of(bug: Bug) -> &'static [&'static str] {
         Bug::RowsForgotten => &[search::COMPLETE],
         Bug::ShelfRowsForgotten => &[search::COMPLETE, search::SCAN],
         Bug::CountsRepeated => &[search::COUNT],
+        Bug::MemoryUnsettled => &[once::LIVES],
     }
 }

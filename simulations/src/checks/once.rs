@@ -4,6 +4,7 @@ use crate::nodes::shelf::Archived;
 use crate::world::World;
 
 pub const RULE: &str = "S5 each event stands once";
+pub const LIVES: &str = "S5 a line stands under one stream";
 
 /// `archived` is in order.
 pub fn check(world: &mut World, archived: &[Archived]) {
@@ -28,5 +29,3 @@ pub fn check_lives(world: &mut World, truth: &crate::truth::Truth) {
         || first.map(|line| format!("{} {:?} at {} stands under two streams", line.host, line.life, line.offset));
     world.check(LIVES, first.is_none(), || what().unwrap_or_default());
 }
-
-pub const LIVES: &str = "S5 a line stands under one stream";

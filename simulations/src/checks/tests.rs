@@ -87,6 +87,17 @@ fn s5_an_event_stands_in_two_blocks() {
     assert_eq!(broken(vec![line(0, true, Fate::Archived)], &[stands(0), stands(0)]), [once::RULE]);
 }
 
+#[test]
+fn s5_a_line_was_read_again_under_another_name() {
+    let again = line(0, true, Fate::Archived);
+    for (repeated, expected) in [(Vec::new(), vec![]), (vec![again], vec![once::LIVES])] {
+        let mut world = world();
+        once::check_lives(&mut world, &Truth { repeated, ..Truth::default() });
+        let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, expected);
+    }
+}
+
 /// Nothing is lost and nothing invented, and yet the numbers do not meet.
 #[test]
 fn s7_a_line_that_is_said_to_have_vanished_stands() {
@@ -175,4 +186,6 @@ fn s16_a_line_stands_where_its_stamp_or_its_filing_is_not() {
     check(stamped(5), seconds(7), Flags::TIME_FILED, &[clock::TIMES]);
     check(stamped(5), seconds(6), Flags::NONE, &[clock::TIMES]);
     check("no stamp".into(), seconds(-7), Flags::TIME_FILED, &[clock::TIMES]);
+    let width = i64::from(world_width.seconds());
+    check("no stamp".into(), seconds(width), Flags::TIME_FILED, &[clock::TIMES]);
 }

@@ -183,7 +183,7 @@ impl Host {
             skipped,
         };
         let memory = Arc::make_mut(&mut self.memory);
-        (memory.clean, memory.settled) = (false, false);
+        (memory.clean, memory.settled) = (false, world.has_bug(Bug::MemoryUnsettled));
         (self.same_boot, self.flushed) = (true, Arc::clone(&self.memory));
         machine.start(world.now(self.id), &recovered);
         self.machine = Some(machine);
