@@ -91,8 +91,9 @@ fn s5_an_event_stands_in_two_blocks() {
 fn s5_a_line_was_read_again_under_another_name() {
     let again = line(0, true, Fate::Archived);
     for (repeated, expected) in [(Vec::new(), vec![]), (vec![again], vec![once::LIVES])] {
-        let mut world = world();
-        once::check_lives(&mut world, &Truth { repeated, ..Truth::default() });
+        let (mut world, mut truth) = (world(), Truth::told(vec![line(0, true, Fate::Archived)], &[(STREAM, LIFE)]));
+        truth.repeated = repeated;
+        once::check_lives(&mut world, &truth);
         let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
         assert_eq!(rules, expected);
     }
