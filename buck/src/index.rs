@@ -62,6 +62,8 @@ pub struct Held {
     /// Packets without a receipt, and their bytes.
     unreceipted: u32,
     unreceipted_bytes: u64,
+    /// Some closing says that there were packets.
+    named: bool,
 }
 
 #[derive(Debug)]
@@ -183,6 +185,7 @@ impl Index {
     pub fn add_closing(&mut self, closed: &Closed, disk: DiskId, crc: u32, bytes: Bytes, durable: bool) {
         let held = self.buckets.entry((closed.environment.clone(), closed.bucket)).or_default();
         held.disks.insert(disk);
+        held.named |= closed.runs.iter().any(|run| run.packets > 0);
         if let std::collections::btree_map::Entry::Vacant(vacant) = held.closings.entry((closed.tailer, crc)) {
             vacant.insert(Closing { disk, durable, bytes });
             *self.closings.entry(closed.tailer).or_default() += 1;
@@ -301,6 +304,7 @@ impl Default for Held {
             disks: BTreeSet::new(),
             unreceipted: 0,
             unreceipted_bytes: 0,
+            named: false,
         }
     }
 }

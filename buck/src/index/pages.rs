@@ -13,10 +13,10 @@ const PAGE: usize = 8192;
 const CLOSING_BYTES_MAX: usize = 2 << 20;
 
 impl Index {
-    /// Buckets with packets that have no receipt, after this one.
+    /// Buckets that wait for a porter, after this one.
     pub fn holdings(&self, after: Option<&BucketKey>) -> (Vec<Holding>, bool) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let waiting = self.buckets.range((from, Bound::Unbounded)).filter(|(_, held)| held.unreceipted > 0);
+        let waiting = self.buckets.range((from, Bound::Unbounded)).filter(|(key, held)| self.waits(key, held));
         let mut holdings: Vec<Holding> = waiting
             .take(PAGE + 1)
             .map(|(key, held)| Holding {

@@ -3,7 +3,7 @@
 //! Kept also of buckets that are not held here, because tailers ask any buck. A receipt only ever adds: of two
 //! versions of one shard the higher rules, and what a version held the later ones hold too.
 
-use super::{BucketKey, Index};
+use super::{BucketKey, Held, Index};
 use proto::ids::{Environment, PacketId};
 use proto::message::Receipt;
 use proto::time::{BucketId, Timestamp};
@@ -78,6 +78,16 @@ impl Index {
         }
     }
 
+    /// Buckets a porter has something to do about: packets have no receipt, or a closing speaks of packets and nobody
+    /// has ported anything. Those may have gone with the bucks that kept them, and somebody has to write that down.
+    pub fn waiting(&self) -> impl Iterator<Item = (&BucketKey, &Held)> {
+        self.buckets.iter().filter(|(key, held)| self.waits(key, held))
+    }
+
+    pub(super) fn waits(&self, key: &BucketKey, held: &Held) -> bool {
+        held.unreceipted > 0 || held.named && !self.received.contains_key(key)
+    }
+
     pub fn received(&self, key: &BucketKey) -> Option<&Received> {
         self.received.get(key)
     }
@@ -87,7 +97,7 @@ impl Index {
     }
 }
 
-impl super::Held {
+impl Held {
     fn cover(&mut self, receipt: &Receipt) {
         for range in &receipt.ranges {
             let names = (range.tailer, range.run, range.first)..=(range.tailer, range.run, range.last.max(range.first));

@@ -111,12 +111,11 @@ impl Machine {
         waiting.map(|(key, _)| key.clone())
     }
 
-    /// Ended, and with packets that have no receipt.
+    /// Ended, and not ported as far as is known.
     fn waiting_buckets(&self, now: Timestamp) -> impl Iterator<Item = BucketKey> {
         let width = self.rules.width;
         let ended = move |key: &BucketKey| width.end_of(key.1) <= now;
-        let waiting = self.index.buckets().filter(|(_, held)| held.unreceipted() > 0);
-        waiting.map(|(key, _)| key.clone()).filter(move |key| ended(key))
+        self.index.waiting().map(|(key, _)| key.clone()).filter(move |key| ended(key))
     }
 
     fn ask(&mut self, buckets: &[BucketKey]) {

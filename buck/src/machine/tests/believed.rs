@@ -120,3 +120,21 @@ fn an_append_that_failed_does_not_hold_a_bucket_back() {
     let received = buck.machine.index.received(&(Environment::default(), BUCKET));
     assert!(received.is_some_and(|received| received.safe_since.is_some()));
 }
+
+/// The packets may have gone with the bucks that kept them: a porter has to look, and to write down what is missing.
+#[test]
+fn a_bucket_waits_for_a_porter_while_only_a_closing_speaks_of_its_packets() {
+    let holdings = |buck: &mut Buck| match buck.ask(PORTER, Ask::Holdings { after: None }).remove(0) {
+        Answer::Holdings { holdings, .. } => holdings.iter().map(|of| (of.bucket, of.packets)).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let mut buck = Buck::new(Rules::default(), 1);
+    buck.keep(TAILER, closing(TAILER, BucketId(BUCKET.0 - 1), 0));
+    assert_eq!(holdings(&mut buck), [], "nothing was in it");
+    buck.keep(TAILER, closing(TAILER, BUCKET, 2));
+    assert_eq!(holdings(&mut buck), [(BUCKET, 0)]);
+    let mut buck = buck.restart(Rules::default(), 1);
+    assert_eq!(holdings(&mut buck), [(BUCKET, 0)]);
+    buck.machine.on_receipts(buck.now, vec![Receipt { ranges: Vec::new(), ..receipt(1, 0, 1) }]);
+    assert_eq!(holdings(&mut buck), [], "a manifest speaks of it");
+}
