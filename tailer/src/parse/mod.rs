@@ -19,13 +19,25 @@ use proto::event::{Flags, Level};
 use proto::limits::TIME_AHEAD_MAX;
 use proto::time::Timestamp;
 use stamp::Stamp;
+use std::time::Duration;
+
+/// A line without a stamp that is read so much later than the stamp above it has nothing to do with it. Whoever looks
+/// at the last minutes would never see it at that stamp's time.
+const JOINS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How the lines of one stream are written, as far as was seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Habit {
     place: Option<Place>,
     level_at: usize,
-    last: Option<Timestamp>,
+    last: Option<Last>,
+}
+
+/// The last line with a stamp: its time, and when it was filed.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    time: Timestamp,
+    filed: Timestamp,
 }
 
 /// What one line said.
@@ -50,7 +62,7 @@ impl Habit {
         let (level, app) = self.around(line, &place, &stamp);
         let believed = stamp.time <= filed.after(TIME_AHEAD_MAX);
         let time = if believed { stamp.time } else { filed };
-        self.last = Some(time);
+        self.last = Some(Last { time, filed });
         let mut flags = Flags::NONE;
         if !believed {
             flags = flags.with(Flags::TIME_FILED);
@@ -63,18 +75,19 @@ impl Habit {
     /// A piece of a line behind its first: everything is as it was there.
     pub fn read_on(&self, filed: Timestamp) -> Reading<'static> {
         let flags = if self.last.is_some() { Flags::NONE } else { Flags::TIME_FILED };
-        Reading { time: self.last.unwrap_or(filed), level: Level::Unknown, flags, app: None }
+        Reading { time: self.last.map_or(filed, |last| last.time), level: Level::Unknown, flags, app: None }
     }
 
-    /// A line without a stamp among lines that have one goes with the line before, and has its time.
+    /// A line without a stamp that is read soon after one that has a stamp goes with it, and has its time.
     fn unstamped<'a>(&mut self, line: &'a [u8], filed: Timestamp) -> Reading<'a> {
+        self.last = self.last.filter(|last| filed.since(last.filed) <= JOINS_WITHIN);
         let joins = continues_a_thought(line) || self.last.is_some() && !line.is_empty();
         let mut flags = if joins { Flags::JOINS_PREVIOUS } else { Flags::NONE };
         if self.last.is_none() {
             flags = flags.with(Flags::TIME_FILED);
         }
         let level = self.level_without_stamp(line);
-        Reading { time: self.last.unwrap_or(filed), level, flags, app: None }
+        Reading { time: self.last.map_or(filed, |last| last.time), level, flags, app: None }
     }
 
     fn level_without_stamp(&mut self, line: &[u8]) -> Level {

@@ -144,7 +144,7 @@ fn a_zone_that_was_set_is_no_guess() {
 #[test]
 fn a_stack_trace_goes_with_the_line_above_it() {
     let mut habit = Habit::default();
-    let later = then(0).after(std::time::Duration::from_secs(9));
+    let later = then(0).after(Duration::from_secs(9));
     let lines = ["2026-11-21T10:04:22Z ERROR oh", "java.lang.Oh: no", "\tat a.b.C(D.java:1)", "Caused by: x", ""];
     let readings = lines.map(|line| habit.read(line.as_bytes(), later, &rules()));
     let joins = readings.map(|reading| reading.flags.has(Flags::JOINS_PREVIOUS));
@@ -153,6 +153,23 @@ fn a_stack_trace_goes_with_the_line_above_it() {
     assert_eq!(habit.read_on(later).time, then(0));
     let plain = Habit::default().read(b"  indented", later, &rules());
     assert_eq!(plain.flags, Flags::JOINS_PREVIOUS.with(Flags::TIME_FILED));
+}
+
+#[test]
+fn a_line_without_a_stamp_that_comes_much_later_stands_for_itself() {
+    let mut habit = Habit::default();
+    let seconds = |count| then(0).after(Duration::from_secs(count));
+    let mut check = |line: &str, filed, time, flags| {
+        let reading = habit.read(line.as_bytes(), filed, &rules());
+        assert_eq!((reading.time, reading.flags), (time, flags), "{line}");
+    };
+    check("2026-11-21T10:04:22Z ERROR oh", seconds(60), then(0), Flags::NONE);
+    check("java.lang.Oh: no", seconds(70), then(0), Flags::JOINS_PREVIOUS);
+    check("Segmentation fault", seconds(71), seconds(71), Flags::TIME_FILED);
+    check("again", seconds(72), seconds(72), Flags::TIME_FILED);
+    check("\tindented", seconds(73), seconds(73), Flags::JOINS_PREVIOUS.with(Flags::TIME_FILED));
+    check("2026-11-21T10:05:00Z INFO up", seconds(90), seconds(38), Flags::NONE);
+    check("still", seconds(91), seconds(38), Flags::JOINS_PREVIOUS);
 }
 
 /// Pieces of real lines, so that random text comes close to being a stamp.
