@@ -93,7 +93,11 @@ impl Flags {
     /// The time's zone or year was guessed.
     pub const TIME_GUESSED: Self = Self(32);
 
-    const KNOWN: u8 = 63;
+    /// No line of the file: the tailer's own words for bytes from here to the event's end that were gone before they
+    /// were read.
+    pub const LOST: Self = Self(64);
+
+    const KNOWN: u8 = 127;
 
     /// `None` when a bit is set that this version knows nothing of.
     #[must_use]
@@ -104,6 +108,12 @@ impl Flags {
     #[must_use]
     pub fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0
+    }
+
+    /// The event's bytes are not those that stand in the file at its place.
+    #[must_use]
+    pub fn is_foreign(self) -> bool {
+        self.has(Self::REDACTED) || self.has(Self::LOST)
     }
 
     #[must_use]
@@ -145,7 +155,7 @@ pub struct Event<'a> {
     pub time: Timestamp,
     pub level: Level,
     pub flags: Flags,
-    /// How many bytes the line had in the file; more or less than `line` only when it was redacted.
+    /// How many bytes the line had in the file; more or less than `line` only when it was redacted or is lost.
     pub file_length: u32,
     pub line: &'a [u8],
 }
@@ -253,6 +263,7 @@ mod tests {
         assert_eq!(end_of(10, 5, Flags::CONTINUES), 15);
         assert_eq!(end_of(10, 5, Flags::NEWLINE_ABSENT), 15);
         assert_eq!(end_of(u64::MAX, 5, Flags::NONE), u64::MAX);
-        assert_eq!(Flags::from_u8(64), None);
+        assert_eq!(Flags::from_u8(64), Some(Flags::LOST));
+        assert_eq!(Flags::from_u8(128), None);
     }
 }

@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! length u16, source's index, time since the event before (zigzag), flags u8, level u8,
-//! if redacted: the length the line had in its file, then the line's bytes
+//! if redacted or lost: how many bytes of the file it stands for, then the line's bytes
 //! ```
 //!
 //! Offsets are not written: a stream's events fill its kept extents one after another, newline included, so an
@@ -403,7 +403,7 @@ impl<'a> Events<'a> {
         let flags = flags.ok_or(PacketError::Body(fields.bad("an unknown flag")))?;
         let level = Level::from_u8(fields.u8().map_err(PacketError::Body)?);
         let level = level.ok_or(PacketError::Body(fields.bad("an unknown level")))?;
-        let file_length = if flags.has(Flags::REDACTED) {
+        let file_length = if flags.is_foreign() {
             fields.varint_u32().map_err(PacketError::Body)?
         } else {
             u32::try_from(length).expect("a u16 fits a u32")

@@ -179,6 +179,8 @@ pub struct Options {
     pub skew_max: Duration,
     /// When a host is wiped and heard by nobody while no porter is either, if that is to be.
     pub relapse: Option<Duration>,
+    /// What a tailer may keep on its disk.
+    pub spool_bytes_max: u64,
     pub bug: Option<Bug>,
 }
 
@@ -222,6 +224,7 @@ impl Options {
             line_every: Duration::from_millis(2000),
             skew_max: Duration::from_secs(if rng.random_bool(0.5) { 1 } else { 60 }),
             relapse: None,
+            spool_bytes_max: 1 << 30,
             bug: None,
         }
     }
@@ -233,6 +236,16 @@ impl Options {
     pub fn with_relapse(mut self, rng: &mut StdRng) -> Self {
         if self.preset != Preset::Calm && self.porters > 1 && rng.random_bool(0.5) {
             self.relapse = Some(Duration::from_secs(rng.random_range(240..1200)));
+        }
+        self
+    }
+
+    /// One seed in four has spools that are full soon when nobody takes what is in them: then tailers stop reading, and
+    /// files are emptied under them. Drawn apart, too.
+    #[must_use]
+    pub fn with_small_spools(mut self, rng: &mut StdRng) -> Self {
+        if self.preset != Preset::Calm && rng.random_bool(0.25) {
+            self.spool_bytes_max = rng.random_range(4 << 10..64 << 10);
         }
         self
     }

@@ -60,6 +60,7 @@ impl Outcome {
 pub fn options_of(seed: u64, bug: Option<Bug>) -> Options {
     let mut options = Options::draw(&mut StdRng::seed_from_u64(seed));
     options = options.with_relapse(&mut StdRng::seed_from_u64(seed ^ 0x7265_6c61));
+    options = options.with_small_spools(&mut StdRng::seed_from_u64(seed ^ 0x7370_6f6f));
     options.bug = bug;
     options
 }
@@ -83,14 +84,16 @@ fn judge(seed: u64, preset: Preset, cluster: Cluster) -> Outcome {
     world.check(READABLE, read.is_ok(), || read.as_ref().err().cloned().unwrap_or_default());
     let mut archived = read.unwrap_or_default();
     archived.sort_unstable();
-    let truth = Truth::of(&world, &hosts, &archived);
-    invention::check(&mut world, &truth, &archived);
+    let (lines, losses): (Vec<_>, Vec<_>) = archived.iter().cloned().partition(|event| event.lost_to.is_none());
+    let truth = Truth::of(&world, &hosts, &lines);
+    invention::check(&mut world, &truth, &lines);
     once::check(&mut world, &archived);
     once::check_lives(&mut world, &truth);
     honest::check(&mut world);
     clock::check(&mut world);
     loss::check(&mut world, &truth);
-    let account = conserve::check(&mut world, &truth, &archived);
+    loss::check_named(&mut world, &truth, &losses);
+    let account = conserve::check(&mut world, &truth, &lines);
     search::check(&mut world, &truth, &archived, &web.found);
     for event in &archived {
         let what = format!("{} {} {}", event.stream, event.offset, event.line.len());

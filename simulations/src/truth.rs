@@ -96,6 +96,12 @@ impl Truth {
         }
     }
 
+    /// Which life of a file an event is of.
+    #[must_use]
+    pub fn life_of(&self, event: &Archived) -> Option<Life> {
+        self.lives.get(&(event.tailer, event.stream)).copied()
+    }
+
     /// Which line of which life an event is.
     #[must_use]
     pub fn place_of<'a>(&self, event: &'a Archived) -> Option<(NodeId, Life, u64, &'a [u8])> {

@@ -6,13 +6,13 @@
 
 use crate::follow::Mark;
 use crate::parse::Reading;
-use proto::event::{Flags, end_of};
+use proto::event::{Flags, Level, end_of};
 use proto::ids::{Environment, NodeId, PacketId, RunId, StreamId};
 use proto::limits::{
     JOINED_LINE_BYTES_MAX, PACKET_BODY_BYTES_MAX, PACKET_EVENTS_MAX, PACKET_HEADER_BYTES_MAX, PACKET_RAW_BYTES,
     PACKET_SOURCES_MAX, PACKET_STREAMS_MAX,
 };
-use proto::packet::{Extent, NewEvent, PacketBuilder, PacketSource, PacketStream, TailMark, TimeSpan};
+use proto::packet::{Extent, Fate, NewEvent, PacketBuilder, PacketSource, PacketStream, TailMark, TimeSpan};
 use proto::record::Signature;
 use proto::squeeze::Squeezer;
 use proto::time::{BucketId, Timestamp};
@@ -183,6 +183,18 @@ impl Fill {
         self.builder.pass(state.stream, extent);
     }
 
+    /// Says in words, where the bytes from here to there would stand, that they are lost.
+    pub fn lost(&mut self, lane: Lane, from: u64, to: u64, words: &[u8], filed: Timestamp) {
+        let source = self.source_of(lane, None);
+        let flags = Flags::LOST.with(Flags::NEWLINE_ABSENT).with(Flags::TIME_FILED);
+        let file_length = u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX);
+        let event = NewEvent { source, time: filed, level: Level::Error, flags, file_length, line: words };
+        self.builder.push(from, event);
+        self.raw_bytes += words.len();
+        let named = from.saturating_add(u64::from(file_length));
+        self.pass(lane, Extent { from: named, to, fate: Fate::Lost });
+    }
+
     /// Says what stands before the end of a stream's part; before leaving it, or the packet.
     pub fn mark(&mut self, lane: Lane, tail: TailMark) {
         self.builder.mark(self.lanes[lane.0].stream, tail);
@@ -271,7 +283,6 @@ fn source(stream: u16, host: &str, app: &str) -> PacketSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::event::{Flags, Level};
     use proto::packet::{Events, Fate, Packet};
     use proto::squeeze::Stretcher;
 

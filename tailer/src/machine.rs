@@ -9,6 +9,7 @@
 //! `starting` recovers, `watching` tells files apart, `reading` turns bytes into packets, `sending` gets them to
 //! bucks, `turning` ends buckets, `stopping` ends the run.
 
+mod losing;
 mod reading;
 mod sending;
 mod starting;
@@ -312,7 +313,7 @@ impl Machine {
     pub fn on_opened(&mut self, now: Now, file: FileNumber, opened: Result<Opened, Trouble>) {
         match opened {
             Ok(opened) => self.opened(now, file, opened),
-            Err(trouble) => self.not_opened(file, trouble),
+            Err(trouble) => self.not_opened(now, file, trouble),
         }
         self.settle(now);
     }

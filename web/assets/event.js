@@ -12,7 +12,7 @@ import { List } from './vlist.js';
 /** A long line is shown by pieces: laying out a whole megabyte would stop the page. */
 const PIECE = 8_192;
 /** What the bits of `fl` mean, as the server's flags have them. */
-const NOTES = ['goes on the line before', 'a piece of a longer line', 'no newline at its end', 'no time of its own: when it was filed', 'redacted', 'zone or year of its time guessed'];
+const NOTES = ['goes on the line before', 'a piece of a longer line', 'no newline at its end', 'no time of its own: when it was filed', 'redacted', 'zone or year of its time guessed', 'no line of the file: bytes that were lost unread'];
 
 /** What an event's line is copied as: its bytes, nothing added. */
 export const copyLine = (event) => copy(event.m, 'line');

@@ -271,7 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_row() -> impl Strategy<Value = Row> {
-        (0u32..3, 0u64..400, -5i64..5, 0u8..8, 0u8..64, 0u32..9, 0u32..9).prop_map(
+        (0u32..3, 0u64..400, -5i64..5, 0u8..8, 0u8..128, 0u32..9, 0u32..9).prop_map(
             |(source, offset, time, level, flags, file_length, length)| Row {
                 source,
                 offset: if offset > 300 { u64::MAX - offset } else { offset },

@@ -137,7 +137,7 @@ pub(super) fn tail_mark<R: Ranges + ?Sized>(
 
 /// Where two events disagree about a byte, the file was rewritten, and there is no telling which came last.
 fn write_into(tail: &mut [Option<u8>], begin: u64, event: &OwnedEvent) -> Option<()> {
-    if event.flags.has(Flags::REDACTED) {
+    if event.flags.is_foreign() {
         return None;
     }
     let newline = event.borrow().end() > event.offset + event.line.len() as u64;

@@ -105,7 +105,7 @@ impl PacketBuilder {
         put_signed(&mut self.body, event.time.0.wrapping_sub(self.time.0));
         self.body.push(event.flags.0);
         self.body.push(event.level as u8);
-        if event.flags.has(Flags::REDACTED) {
+        if event.flags.is_foreign() {
             put_varint(&mut self.body, u64::from(event.file_length));
         }
         self.body.extend_from_slice(event.line);

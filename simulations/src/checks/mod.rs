@@ -18,11 +18,12 @@ mod tests;
 pub const READABLE: &str = "S12 what stands can be read";
 
 /// Every rule, so that one that never was evaluated is missed.
-pub const RULES: [&str; 22] = [
+pub const RULES: [&str; 23] = [
     kept::ACK_TRUTH,
     "S2 who is believed to keep a record was given it",
     loss::ACKED,
     loss::UNACKED,
+    loss::NAMED,
     conserve::RULE,
     invention::RULE,
     once::RULE,

@@ -12,7 +12,7 @@ pub fn check(world: &mut World, archived: &[Archived]) {
         let [one, other] = pair else { continue };
         let places = if one == other { world.objects.holders(one).join(", ") } else { String::new() };
         world.check(RULE, one != other, || {
-            let Archived { tailer, stream, offset, line } = one;
+            let Archived { tailer, stream, offset, line, .. } = one;
             format!("{tailer} {stream} at {offset} stands twice: {:?} in {places}", shown(line))
         });
     }

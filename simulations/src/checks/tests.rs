@@ -30,7 +30,7 @@ fn line(offset: u64, acked: bool, fate: Fate) -> Line {
 }
 
 fn stands(offset: u64) -> Archived {
-    Archived { tailer: HOST, stream: STREAM, offset, line: b"a line".to_vec() }
+    Archived { tailer: HOST, stream: STREAM, offset, line: b"a line".to_vec(), lost_to: None }
 }
 
 /// All checks of what was written and what stands; the rules that are broken.
@@ -80,6 +80,19 @@ fn s4_a_line_stands_that_nobody_wrote() {
         let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
         assert_eq!(rules, [invention::RULE]);
     }
+}
+
+#[test]
+fn s7_what_is_said_to_be_lost_stands() {
+    let check = |from, to, stream, expected: &[&str]| {
+        let (mut world, truth) = (world(), Truth::told(vec![line(0, true, Fate::Archived)], &[(STREAM, LIFE)]));
+        loss::check_named(&mut world, &truth, &[Archived { stream, lost_to: Some(to), ..stands(from) }]);
+        let rules: Vec<_> = world.ghost.violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, expected, "{from} to {to}");
+    };
+    check(7, 90, STREAM, &[]);
+    check(0, 7, STREAM, &[loss::NAMED]);
+    check(7, 90, StreamId([8; 16]), &[loss::NAMED]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use porter::block::events::Row;
 use porter::machine::PutOutcome;
 use porter::manifest::Manifest;
 use porter::names::{BucketAt, Object, ShardAt, parse_path};
-use proto::event::{OwnedEvent, Source};
+use proto::event::{Flags, OwnedEvent, Source};
 use proto::ids::{NodeId, StreamId};
 use proto::time::Timestamp;
 use std::collections::BTreeMap;
@@ -31,13 +31,16 @@ pub struct Archived {
     pub stream: StreamId,
     pub offset: u64,
     pub line: Vec<u8>,
+    /// No line, but word of a loss, from the offset to here.
+    pub lost_to: Option<u64>,
 }
 
 impl Archived {
     #[must_use]
     pub fn of(event: &OwnedEvent) -> Self {
         let (tailer, stream) = (event.source.tailer, event.source.stream);
-        Self { tailer, stream, offset: event.offset, line: event.line.clone() }
+        let lost_to = event.flags.has(Flags::LOST).then(|| event.borrow().end());
+        Self { tailer, stream, offset: event.offset, line: event.line.clone(), lost_to }
     }
 }
 

@@ -160,8 +160,13 @@ impl Host {
             porters: (1..=world.options.porters).map(|n| NodeId(super::PORTERS + n)).collect(),
         };
         let input = Input { paths: vec!["/l/*".into()], ..Input::default() };
-        let config =
-            Config { inputs: vec![input], host: format!("h{}", self.id.0), width: world.width(), ..Config::default() };
+        let config = Config {
+            inputs: vec![input],
+            host: format!("h{}", self.id.0),
+            width: world.width(),
+            spool_bytes_max: world.options.spool_bytes_max,
+            ..Config::default()
+        };
         let mut machine = Machine::new(config, me);
         let mut skipped = 0;
         let paths: Vec<String> = self.spool.paths().map(str::to_owned).collect();

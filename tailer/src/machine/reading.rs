@@ -201,8 +201,7 @@ impl Machine {
             // It has no name to tell the loss by, so it is counted and said alone.
             let (path, bytes) = (file.shown_path(), file.seen);
             file.seen = chunk.stat.length;
-            self.counters.lost_bytes += bytes;
-            self.warn(Warning::Lost { path, bytes });
+            self.lose_unnamed(path, bytes);
         }
         let Some(file) = self.files.get_mut(number) else { return };
         let in_hole = file.cursor.read_from() > file.mark.offset;
@@ -244,34 +243,6 @@ impl Machine {
         let first_line = first_line.unwrap_or_default();
         let until = now.mono + COPY_WAIT;
         self.ended.push(Ended { stream, file: number, path, first_line, mark, unread, until, input });
-    }
-
-    /// Bytes that were seen in a file that is gone, and never read.
-    pub(super) fn report_lost(&mut self, number: FileNumber, unread: u64) {
-        let Some(file) = self.files.get(number) else { return };
-        let (path, from, stream) = (file.shown_path(), file.mark.offset, file.stream.as_ref().map(|stream| stream.id));
-        self.counters.lost_bytes += unread;
-        self.warn(Warning::Lost { path, bytes: unread });
-        if let Some(stream) = stream {
-            self.note_loss(&self.environment_of(number), stream, from, from.saturating_add(unread));
-        }
-    }
-
-    /// The same for a life that ended.
-    pub(super) fn lose(&mut self, now: Now, ended: &Ended) {
-        let Some(input) = self.config.inputs.get(ended.input).filter(|_| ended.unread > 0) else { return };
-        let environment = input.environment.clone();
-        let (from, to) = (ended.mark.offset, ended.mark.offset.saturating_add(ended.unread));
-        self.counters.lost_bytes += ended.unread;
-        self.warn(Warning::Lost { path: ended.stream.path.clone(), bytes: ended.unread });
-        let filed = self.file_in(now, &environment);
-        let Some(fill) = self.fills.get_mut(&environment) else { return };
-        let full = if fill.is_full() { fill.finish(&mut self.squeezer, &self.sign) } else { None };
-        let lane = fill.enter(&ended.stream, now.mono, filed);
-        fill.pass(lane, Extent { from, to, fate: Fate::Lost });
-        fill.mark(lane, TailMark::default());
-        full.into_iter().for_each(|filled| self.write_packet(filled));
-        self.note_loss(&environment, ended.stream.id, from, to);
     }
 
     pub(super) fn environment_of(&self, number: FileNumber) -> Environment {

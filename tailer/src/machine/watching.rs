@@ -41,7 +41,7 @@ impl Machine {
             if !there.contains(&file.identity) && file.gone_since.is_none() {
                 file.gone_since = Some(now.mono);
                 if file.handle == Handle::Shut {
-                    self.vanish(number);
+                    self.vanish(now, number);
                 } else {
                     self.files.wake(number);
                 }
@@ -60,7 +60,7 @@ impl Machine {
     }
 
     /// A file that is gone and was not open. What was seen in it and not read is lost.
-    fn vanish(&mut self, number: FileNumber) {
+    fn vanish(&mut self, now: Now, number: FileNumber) {
         let Some(file) = self.files.get(number) else { return };
         let unread = file.seen.saturating_sub(file.cursor.read_from());
         if matches!(file.phase, Phase::New) {
@@ -68,7 +68,7 @@ impl Machine {
                 self.missed(number);
             }
         } else if unread > 0 && matches!(file.phase, Phase::Following) {
-            self.report_lost(number, unread);
+            self.report_lost(now, number, unread);
         }
         self.remember_now(number);
         self.files.remove(number);
@@ -116,7 +116,7 @@ impl Machine {
             file.handle = Handle::Shut;
             self.act(Action::Close { file: number });
             if gone {
-                self.vanish(number);
+                self.vanish(now, number);
             }
             self.due.scan = self.due.scan.min(now.mono + LOOK_AGAIN);
             return;
@@ -219,7 +219,7 @@ impl Machine {
         self.files.iter().find(|(at, other)| *at != number && is_original(other)).map(|(at, _)| at)
     }
 
-    pub(super) fn not_opened(&mut self, number: FileNumber, trouble: Trouble) {
+    pub(super) fn not_opened(&mut self, now: Now, number: FileNumber, trouble: Trouble) {
         let Some(file) = self.files.get_mut(number) else { return };
         file.handle = Handle::Shut;
         let said = std::mem::replace(&mut file.unreadable, trouble != Trouble::Gone);
@@ -227,7 +227,7 @@ impl Machine {
             if matches!(file.phase, Phase::New) {
                 self.missed(number);
             }
-            self.vanish_unsaid(number);
+            self.vanish_unsaid(now, number);
         } else if !said {
             let path = file.shown_path();
             self.warn(Warning::Unreadable { path, why: trouble });
@@ -235,11 +235,11 @@ impl Machine {
     }
 
     /// Like [`Self::vanish`], for a file whose loss was said already or has no size to name.
-    fn vanish_unsaid(&mut self, number: FileNumber) {
+    fn vanish_unsaid(&mut self, now: Now, number: FileNumber) {
         if self.files.get(number).is_some_and(|file| matches!(file.phase, Phase::New)) {
             self.files.remove(number);
         } else {
-            self.vanish(number);
+            self.vanish(now, number);
         }
     }
 

@@ -144,7 +144,10 @@ fn a8_what_was_truncated_away_unread_is_counted_and_said() {
     world.run_seconds(60);
     all_exact(&world, &(text(0, 110) + &text(1000, 1010)));
     assert_eq!(world.lost_warnings(), 1);
-    assert_eq!(world.machine().counters().lost_bytes, text(110, 130).len() as u64);
+    let (read, lost) = (text(0, 110).len() as u64, text(110, 130).len());
+    assert_eq!(world.machine().counters().lost_bytes, lost as u64);
+    let words = format!("tailbuck: {lost} bytes are lost here: they were gone before they were read");
+    assert_eq!(world.told_losses(), [(read, words)]);
 }
 
 #[test]

@@ -434,7 +434,7 @@ impl World {
     /// Every line found, by the path of its stream, as often as it was found.
     pub fn lines(&self) -> BTreeMap<String, Vec<String>> {
         let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (_, found) in self.bucks.events() {
+        for (_, found) in self.bucks.events().into_iter().filter(|(_, found)| !found.flags.has(Flags::LOST)) {
             assert!(!found.flags.has(Flags::CONTINUES), "short lines are whole");
             lines.entry(found.path).or_default().push(String::from_utf8_lossy(&found.line).into_owned());
         }
@@ -446,6 +446,12 @@ impl World {
         let mut lines: Vec<String> = self.lines().into_values().flatten().collect();
         lines.sort();
         lines
+    }
+
+    /// Where losses are told of, and in which words.
+    pub fn told_losses(&self) -> Vec<(u64, String)> {
+        let told = self.bucks.events().into_iter().filter(|(_, found)| found.flags.has(Flags::LOST));
+        told.map(|(id, found)| (id.offset, String::from_utf8_lossy(&found.line).into_owned())).collect()
     }
 
     pub fn lost_warnings(&self) -> usize {
