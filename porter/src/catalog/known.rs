@@ -5,7 +5,7 @@ use crate::block::{Opened, Ranges};
 use crate::build::ranges_of;
 use crate::manifest::Manifest;
 use crate::names::BlockAt;
-use proto::event::{Flags, OwnedEvent};
+use proto::event::OwnedEvent;
 use proto::ids::{Environment, NodeId, StreamId};
 use proto::limits::TAIL_MARK_BYTES;
 use proto::message::{Known, KnownStream};
