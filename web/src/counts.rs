@@ -26,6 +26,8 @@ enum Receipts {
     Unasked,
     Asked,
     Known(Vec<Receipt>),
+    /// Not of every shard of the snapshot: what these do not name may still be on the shelf.
+    Partly(Vec<Receipt>),
     /// Nobody could say.
     Unknown,
 }
@@ -110,16 +112,29 @@ impl Tally {
         wanted
     }
 
-    /// What the porter says of the buckets that were asked for; `None` when it said nothing.
+    /// What the porter says of the buckets that were asked for; `None` when it said nothing. An answer has as many
+    /// receipts as fit it, in the order of buckets: what it was too short for is wanted again.
     pub fn on_receipts(&mut self, asked: &[(Environment, BucketId)], receipts: Option<&[Receipt]>) {
-        for bucket in asked {
+        let last = receipts.unwrap_or_default().iter().map(|receipt| (&receipt.environment, receipt.bucket)).max();
+        for (index, bucket) in asked.iter().enumerate() {
             let of_bucket = |receipt: &&Receipt| receipt.environment == bucket.0 && receipt.bucket == bucket.1;
-            let state = match receipts {
-                Some(receipts) => Receipts::Known(receipts.iter().filter(of_bucket).cloned().collect()),
+            let told: Option<Vec<Receipt>> = receipts.map(|all| all.iter().filter(of_bucket).cloned().collect());
+            let place = Some((&bucket.0, bucket.1));
+            let state = match told {
                 None => Receipts::Unknown,
+                Some(told) if self.are_all(bucket, &told) => Receipts::Known(told),
+                Some(_) if last.is_some() && (place > last || place == last && index > 0) => Receipts::Unasked,
+                Some(told) => Receipts::Partly(told),
             };
             self.receipts.insert(bucket.clone(), state);
         }
+    }
+
+    /// Whether these tell of every shard that the snapshot has of this bucket.
+    fn are_all(&self, bucket: &(Environment, BucketId), told: &[Receipt]) -> bool {
+        let at = |shard| ShardVersion { environment: bucket.0.clone(), bucket: bucket.1, shard, version: 0 };
+        let last = ShardVersion { version: u64::MAX, ..at(u16::MAX) };
+        self.snapshot.range(at(0)..=last).all(|ours| told.iter().any(|receipt| receipt.shard == ours.shard))
     }
 
     /// The sum of what is certain so far, and whether it is exact.
@@ -143,6 +158,7 @@ impl Tally {
         match self.receipts.get(&bucket) {
             None => Some(false),
             Some(Receipts::Known(receipts)) => self.covered(packet, receipts),
+            Some(Receipts::Partly(receipts)) => self.covered(packet, receipts).filter(|covered| *covered),
             Some(_) => None,
         }
     }
@@ -243,6 +259,27 @@ mod tests {
         assert!(tally.wanted_receipts().is_empty());
         tally.on_receipts(&asked, Some(&[receipt(5, 2, 3)]));
         assert_eq!(sum_of(&tally), (103, true));
+    }
+
+    #[test]
+    fn receipts_that_were_too_many_for_an_answer_are_asked_for_again() {
+        let two_shards = [at(5, 2), ShardVersion { shard: 1, ..at(5, 2) }, at(6, 2), at(7, 2)];
+        let mut tally = Tally::new(&two_shards);
+        for bucket in [5, 6, 7] {
+            tally.on_buck(counts(Some(packet(bucket, 0)), &[cell(1, 1)]));
+        }
+        let asked = tally.wanted_receipts();
+        assert_eq!(asked.len(), 3);
+        tally.on_receipts(&asked, Some(&[receipt(5, 2, 3)]));
+        assert_eq!(sum_of(&tally), (0, false), "a shard of the first is not told of, nor are the others");
+        let rest = tally.wanted_receipts();
+        assert_eq!(rest, asked[1..], "the first was cut within itself: it is not asked for for ever");
+        tally.on_receipts(&rest, Some(&[receipt(6, 2, 3)]));
+        let rest = tally.wanted_receipts();
+        assert_eq!(rest, asked[2..]);
+        tally.on_receipts(&rest, Some(&[]));
+        assert!(tally.wanted_receipts().is_empty(), "nothing is told of it at all");
+        assert_eq!(sum_of(&tally), (0, false), "what may be on the shelf is not counted twice");
     }
 
     #[test]

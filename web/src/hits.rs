@@ -177,9 +177,15 @@ impl Counting {
     /// Asks which of the packets that bucks counted are on the shelf already.
     async fn fetch_receipts(&mut self) {
         let Some(porter) = self.porter() else { return };
-        let wanted = self.tally.wanted_receipts();
-        for buckets in wanted.chunks(RECEIPTS_ASKED) {
-            self.fetch_some(porter, buckets).await;
+        // What an answer was too short for is wanted once more; each answer settles one bucket or more.
+        loop {
+            let wanted = self.tally.wanted_receipts();
+            if wanted.is_empty() {
+                return;
+            }
+            for buckets in wanted.chunks(RECEIPTS_ASKED) {
+                self.fetch_some(porter, buckets).await;
+            }
         }
     }
 
