@@ -45,38 +45,47 @@ pub enum Word {
     Away(Away),
 }
 
-/// Many nodes' answers, read side by side.
+/// Many nodes' answers, read side by side, in turns: one that always has something to say does not talk the others
+/// down.
 #[derive(Default)]
-pub struct Wires(BTreeMap<NodeId, Answers>);
+pub struct Wires {
+    answers: BTreeMap<NodeId, Answers>,
+    /// Who spoke last; those behind it are listened to first.
+    last: Option<NodeId>,
+}
 
 impl std::fmt::Debug for Wires {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.answers.keys()).finish()
     }
 }
 
 impl Wires {
     pub fn put(&mut self, node: NodeId, answers: Answers) {
-        self.0.insert(node, answers);
+        self.answers.insert(node, answers);
     }
 
     /// Drops whose answers are no longer wanted; that tells the nodes to stop.
     pub fn retain(&mut self, wanted: impl Fn(NodeId) -> bool) {
-        self.0.retain(|node, _| wanted(*node));
+        self.answers.retain(|node, _| wanted(*node));
     }
 
     /// The next word of a node that is listened to. Never returns while there is none. Cancel-safe.
     pub async fn next(&mut self, listen: impl Fn(NodeId) -> bool) -> (NodeId, Word) {
+        let last = self.last;
         let (node, item) = poll_fn(|context| {
-            let listened = self.0.iter_mut().filter(|(node, _)| listen(**node));
-            for (node, answers) in listened {
-                if let Poll::Ready(item) = answers.poll_next_unpin(context) {
-                    return Poll::Ready((*node, item));
+            for is_turn in [true, false] {
+                let here = |node: NodeId| (last.is_none_or(|last| node > last)) == is_turn && listen(node);
+                for (node, answers) in self.answers.iter_mut().filter(|(node, _)| here(**node)) {
+                    if let Poll::Ready(item) = answers.poll_next_unpin(context) {
+                        return Poll::Ready((*node, item));
+                    }
                 }
             }
             Poll::Pending
         })
         .await;
+        self.last = Some(node);
         let word = match item {
             Some(Ok(Answer::Part(part))) => Word::Part(part),
             Some(Ok(Answer::Refused(refusal))) => Word::Refused(refusal),
@@ -85,8 +94,29 @@ impl Wires {
             None => Word::Away(Away::Unreachable("its answer broke off".into())),
         };
         if !matches!(word, Word::Part(_)) {
-            self.0.remove(&node);
+            self.answers.remove(&node);
         }
         (node, word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream::{pending, repeat_with};
+    use proto::message::Progress;
+
+    #[tokio::test]
+    async fn nobody_is_talked_down() {
+        let busy = || repeat_with(|| Ok(Answer::Part(Part::Progress(Progress::default())))).boxed();
+        let mut wires = Wires::default();
+        [1, 2, 4].into_iter().for_each(|node| wires.put(NodeId(node), busy()));
+        wires.put(NodeId(3), pending().boxed());
+        let mut said = Vec::new();
+        for _ in 0..6 {
+            said.push(wires.next(|_| true).await.0.0);
+        }
+        assert_eq!(said, [1, 2, 4, 1, 2, 4]);
+        assert_eq!(wires.next(|node| node == NodeId(4)).await.0, NodeId(4), "only who is listened to");
     }
 }
