@@ -13,7 +13,7 @@ use proto::codec::{decode_ask, encode_answer};
 use proto::io::clock::Clock;
 use proto::io::members::Members;
 use proto::io::quic::{Arrivals, Exchange, Link, LinkError, Replies};
-use proto::message::{Answer, Ask, Part, Progress, Refusal, Status};
+use proto::message::{Answer, Ask, Part, Progress, Refusal, Shard, Status};
 use proto::query::TimeRange;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,6 +33,9 @@ const PARTS_AHEAD: usize = 8;
 
 /// Questions answered at once, of all peers.
 const EXCHANGES_MAX: usize = 512;
+
+/// Shards in one part of a catalogue: of each, three times 64 names of who is missing are told at most, some 3 KiB.
+const CATALOG_SHARDS: usize = 1000;
 
 /// What all answers come from.
 #[derive(Debug)]
@@ -170,23 +173,37 @@ async fn answer(exchange: Exchange, desk: Arc<Desk>) -> Result<(), LinkError> {
         ask => {
             let catalog = Arc::clone(&desk.catalog);
             let found = tokio::task::spawn_blocking(move || look_up(&catalog, ask, asker)).await;
-            let trouble = |why: tokio::task::JoinError| Answer::Refused(Refusal::Trouble(why.to_string()));
-            reply(exchange, &found.unwrap_or_else(trouble)).await
+            let trouble = |why: tokio::task::JoinError| vec![Answer::Refused(Refusal::Trouble(why.to_string()))];
+            let mut replies = exchange.replies();
+            for answer in found.unwrap_or_else(trouble) {
+                replies.send(encoded(&answer)).await?;
+            }
+            replies.finish().await
         }
     }
 }
 
-/// Questions with one answer.
-fn look_up(catalog: &Catalog, ask: Ask, asker: proto::ids::NodeId) -> Answer {
-    match ask {
+/// Questions with one answer, and the catalogue, which comes in as many as it takes.
+fn look_up(catalog: &Catalog, ask: Ask, asker: proto::ids::NodeId) -> Vec<Answer> {
+    vec![match ask {
         Ask::Catalog(ask) => {
-            let shards = catalog.shards(&ask.environments, TimeRange { from: ask.from, to: ask.to });
-            Answer::Catalog(proto::message::Catalog { shards })
+            return in_parts(catalog.shards(&ask.environments, TimeRange { from: ask.from, to: ask.to }));
         }
         Ask::Receipts { buckets } => Answer::Receipts(catalog.receipts(&buckets)),
         Ask::Known { after } => Answer::Known(catalog.known(asker, after)),
         _ => Answer::Refused(Refusal::Nonsense("a porter is not asked that".to_owned())),
+    }]
+}
+
+/// One answer at least, each far below a frame.
+fn in_parts(mut shards: Vec<Shard>) -> Vec<Answer> {
+    let mut parts = Vec::new();
+    while shards.len() > CATALOG_SHARDS {
+        let rest = shards.split_off(CATALOG_SHARDS);
+        parts.push(std::mem::replace(&mut shards, rest));
     }
+    parts.push(shards);
+    parts.into_iter().map(|shards| Answer::Catalog(proto::message::Catalog { shards })).collect()
 }
 
 async fn reply(exchange: Exchange, answer: &Answer) -> Result<(), LinkError> {
@@ -256,5 +273,41 @@ struct Cancels(Arc<std::sync::atomic::AtomicBool>);
 impl Drop for Cancels {
     fn drop(&mut self) {
         self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::ids::{Environment, NodeId, RunId};
+    use proto::limits::{ENVIRONMENT_BYTES_MAX, FRAME_BYTES_MAX};
+    use proto::message::{Completeness, SeqRange, ShardVersion};
+    use proto::packet::TimeSpan;
+    use proto::time::{BucketId, Timestamp};
+
+    /// As long as one can be: every number of the longest kind, and as many names as are told.
+    fn longest(number: u64) -> Shard {
+        let environment: Environment = "e".repeat(ENVIRONMENT_BYTES_MAX).parse().unwrap();
+        let at = ShardVersion { environment, bucket: BucketId(u64::MAX - number), shard: u16::MAX, version: u64::MAX };
+        let nodes = vec![NodeId(u64::MAX); 64];
+        let missing = SeqRange { tailer: NodeId(u64::MAX), run: RunId(u64::MAX), first: u32::MAX, last: u32::MAX };
+        let completeness = Completeness { bucks_away: nodes.clone(), missing: vec![missing; 64], unheard: nodes };
+        Shard { at, times: TimeSpan { first: Timestamp::MIN, last: Timestamp::MAX }, bytes: u64::MAX, completeness }
+    }
+
+    #[test]
+    fn a_catalogue_comes_in_parts_that_fit_their_frames() {
+        for count in [0, 1, CATALOG_SHARDS, CATALOG_SHARDS + 1, 3 * CATALOG_SHARDS] {
+            let shards: Vec<Shard> = (0..count as u64).map(longest).collect();
+            let parts = in_parts(shards.clone());
+            assert_eq!(parts.len(), count.div_ceil(CATALOG_SHARDS).max(1));
+            let mut all = Vec::new();
+            for part in parts {
+                assert!(encode_answer(&part).is_ok_and(|bytes| bytes.len() <= FRAME_BYTES_MAX), "{count} shards");
+                let Answer::Catalog(catalog) = part else { panic!("a catalogue") };
+                all.extend(catalog.shards);
+            }
+            assert_eq!(all, shards);
+        }
     }
 }

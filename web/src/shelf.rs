@@ -1,13 +1,22 @@
 //! What stands on the shelf: the first porter that answers says, and answers for it from then on.
+//!
+//! A catalogue comes in as many parts as it takes; one that breaks off is none.
 
 use crate::complete::Shelf;
 use crate::config::Limits;
 use crate::fleet;
 use crate::merge::Away;
-use crate::nodes::{Nodes, ask_one};
+use crate::nodes::Nodes;
+use futures_util::stream::StreamExt;
 use proto::ids::{Environment, NodeId};
-use proto::message::{Answer, Ask, CatalogAsk, ShardVersion};
+use proto::message::{Answer, Ask, CatalogAsk, Shard, ShardVersion};
 use proto::query::TimeRange;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Shards of one answer: ten years of five minutes. A question to a node names them all, and has room for a quarter;
+/// of what is beyond that the answer says that it is missing.
+const SHARDS_MAX: usize = 1 << 20;
 
 /// Asks porters one after another, leaving out those that failed in this search before.
 pub async fn look(
@@ -25,14 +34,34 @@ pub async fn look(
             continue;
         }
         let ask = CatalogAsk { environments: environments.to_vec(), from: range.from, to: range.to };
-        match ask_one(nodes, porter, Ask::Catalog(ask), limits.catalog_patience).await {
-            Ok(Answer::Catalog(catalog)) => return Shelf::Catalog { porter, shards: catalog.shards },
-            Ok(Answer::Refused(refusal)) => shelf = Shelf::Away(porter, Away::Refused(refusal.to_string())),
-            Ok(_) => shelf = Shelf::Away(porter, Away::Nonsense("no catalog")),
+        match catalog(nodes, porter, ask, limits.catalog_patience).await {
+            Ok(shards) => return Shelf::Catalog { porter, shards },
             Err(away) => shelf = Shelf::Away(porter, away),
         }
     }
     shelf
+}
+
+/// All parts of it; no longer than this from one to the next.
+async fn catalog(nodes: &dyn Nodes, porter: NodeId, ask: CatalogAsk, within: Duration) -> Result<Vec<Shard>, Away> {
+    let mut answers = nodes.ask(porter, Ask::Catalog(ask));
+    let mut shards: Option<Vec<Shard>> = None;
+    loop {
+        match timeout(within, answers.next()).await {
+            Err(_) => return Err(Away::Silent),
+            Ok(None) => return shards.ok_or(Away::Nonsense("no answer at all")),
+            Ok(Some(Ok(Answer::Catalog(part)))) => {
+                let shards = shards.get_or_insert_default();
+                shards.extend(part.shards);
+                if shards.len() > SHARDS_MAX {
+                    return Err(Away::Nonsense("a catalog without end"));
+                }
+            }
+            Ok(Some(Ok(Answer::Refused(refusal)))) => return Err(Away::Refused(refusal.to_string())),
+            Ok(Some(Ok(_))) => return Err(Away::Nonsense("no catalog")),
+            Ok(Some(Err(away))) => return Err(away),
+        }
+    }
 }
 
 impl Shelf {
