@@ -16,6 +16,7 @@ use crate::places::{Double, Pair, Places, in_both};
 use crate::search::{Blocks, SearchError};
 use crate::standing::Standing;
 use known::KnownStreams;
+use proto::event::TimeOrder;
 use proto::ids::{Environment, EventId, NodeId, StreamId};
 use proto::message::{Known, Receipt, Shard, ShardVersion};
 use proto::query::TimeRange;
@@ -431,6 +432,14 @@ impl Blocks for Catalog {
         let doubles = self.read().places.doubles_among(&blocks);
         doubles.into_iter().map(|double| (double.block, double.stands)).collect()
     }
+
+    fn file_places(
+        &self,
+        blocks: &BTreeSet<BlockAt>,
+        after: Option<&TimeOrder>,
+    ) -> BTreeMap<BlockAt, Option<TimeOrder>> {
+        self.read().places.first_behind(blocks, after)
+    }
 }
 
 /// What stands on the shelf, in numbers.
@@ -478,4 +487,4 @@ fn directory_bytes(opened: &Opened) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

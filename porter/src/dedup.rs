@@ -7,7 +7,9 @@
 //! compared one by one ([`Earlier`]). So bytes that were rewritten at an old offset are new events, and kept.
 
 use crate::machine::StreamRange;
+use proto::event::TimeOrder;
 use proto::ids::{EventId, NodeId, StreamId};
+use proto::time::Timestamp;
 use std::collections::BTreeMap;
 
 /// Events of blocks that stand, as far as they lie where new ones do.
@@ -109,6 +111,18 @@ impl<B: Clone + Ord> Cover<B> {
     /// Says that a block holds events of this range. Neighbours in one block become one.
     pub fn add(&mut self, range: StreamRange, block: &B) {
         self.streams.entry((range.tailer, range.stream)).or_default().add(range.from, range.to, block);
+    }
+
+    /// What is held behind a place in the order of files, in that order.
+    pub fn behind(&self, after: Option<&TimeOrder>) -> impl Iterator<Item = (TimeOrder, &B)> {
+        let from = after.map_or((NodeId(0), StreamId([0; 16])), |after| (after.tailer, after.stream));
+        self.streams.range(from..).flat_map(move |(&(tailer, stream), held)| {
+            let passed = after.filter(|after| (after.tailer, after.stream) == (tailer, stream));
+            let passed = passed.map_or(0, |after| after.offset.saturating_add(1));
+            held.overlapping(passed, u64::MAX).map(move |(offset, _, block)| {
+                (TimeOrder { time: Timestamp::MIN, tailer, stream, offset: offset.max(passed) }, block)
+            })
+        })
     }
 
     /// The blocks that hold something of these ranges, and what of them: each block once, ranges in order.

@@ -12,6 +12,7 @@
 use crate::dedup::{Cover, Earlier};
 use crate::machine::StreamRange;
 use crate::names::BlockAt;
+use proto::event::TimeOrder;
 use proto::ids::{Environment, EventId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,6 +84,31 @@ impl Places {
         ranges: &[StreamRange],
     ) -> BTreeMap<BlockAt, Vec<StreamRange>> {
         self.cover.get(environment).map(|cover| cover.overlapping(ranges)).unwrap_or_default()
+    }
+
+    /// In the order of files, the first place of each of these blocks behind another, none when it has none. Of a block
+    /// whose places are not known nothing is said.
+    #[must_use]
+    pub fn first_behind(
+        &self,
+        blocks: &BTreeSet<BlockAt>,
+        after: Option<&TimeOrder>,
+    ) -> BTreeMap<BlockAt, Option<TimeOrder>> {
+        let mut first: BTreeMap<BlockAt, Option<TimeOrder>> =
+            blocks.intersection(&self.blocks).map(|block| (block.clone(), None)).collect();
+        let mut unfound = first.len();
+        for cover in self.cover.values() {
+            for (place, block) in cover.behind(after) {
+                if unfound == 0 {
+                    return first;
+                }
+                if let Some(none @ None) = first.get_mut(block) {
+                    *none = Some(place);
+                    unfound -= 1;
+                }
+            }
+        }
+        first
     }
 
     /// Two blocks to be compared: [`Self::compared`] takes the names of events that stand in both.

@@ -2,10 +2,14 @@
 //!
 //! Each block's search is a machine that asks for pages; all that are asked for at once are read by several
 //! threads, and the earliest line of all blocks is handed out as soon as none can come before it. A block is not
-//! opened before its times say that it could be next, so the newest hundred lines cost a block or two.
+//! opened before its times say that it could be next, so the newest hundred lines cost a block or two. File by file it
+//! is not opened before its first place in the files could be next; and as a month's blocks each have a piece of every
+//! file, those whose next line is far are closed again, so that few are open at once.
 //!
 //! A line that stands in two blocks, because two porters were at work on two buckets at once, is handed out and
 //! counted once: until one of the two is written again, the block that is to yield is read without it.
+
+mod bounds;
 
 use crate::block::beside::{side_by_side, side_by_side_with};
 use crate::block::count::{Histogram, Steps, histogram};
@@ -18,14 +22,20 @@ use crate::manifest::Block;
 use crate::names::BlockAt;
 use proto::event::{OwnedEvent, TimeOrder};
 use proto::message::{CountCell, Progress, SearchOrder};
-use proto::time::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Blocks whose search is begun at once when all must be.
 const BEGUN_AT_ONCE: usize = 8;
+
+/// Blocks open at once in an answer that goes file by file, beside those just begun: each has its directory and a few
+/// pages' lines in memory, some megabytes.
+#[cfg(not(test))]
+const OPEN_MAX: usize = 64;
+#[cfg(test)]
+const OPEN_MAX: usize = 2;
 
 /// Threads of one search.
 const THREADS_MAX: usize = 4;
@@ -40,6 +50,11 @@ pub trait Blocks: Sync {
     fn bytes_of(&self, block: &BlockAt) -> Self::Bytes;
     /// What some of these blocks have that others of them have too.
     fn told_apart(&self, blocks: &[(BlockAt, Block)]) -> BTreeMap<BlockAt, Earlier>;
+    /// The first place in the order of files that each of these blocks has behind another, none when it has none. Of a
+    /// block that is not named nothing is known.
+    fn file_places(&self, _: &BTreeSet<BlockAt>, _: Option<&TimeOrder>) -> BTreeMap<BlockAt, Option<TimeOrder>> {
+        BTreeMap::new()
+    }
 }
 
 /// A block that could not be read, or a page of it.
@@ -63,6 +78,7 @@ struct Part<B> {
     bytes: B,
     search: Search,
     head: Option<OwnedEvent>,
+    candidates: Candidates,
     /// What another block of this search has.
     without: Earlier,
 }
@@ -84,8 +100,10 @@ pub struct Merged<'a, C: Blocks> {
     catalog: &'a C,
     ask: Ask,
     cancel: &'a AtomicBool,
-    /// Not begun, the one that could be next first.
-    waiting: VecDeque<(Timestamp, BlockAt)>,
+    /// Not begun or closed again, the one that could be next first.
+    waiting: VecDeque<(TimeOrder, BlockAt)>,
+    /// What is to be read of blocks that were closed again.
+    closed: BTreeMap<BlockAt, Candidates>,
     /// What blocks have that another one of these has.
     doubles: BTreeMap<BlockAt, Earlier>,
     parts: Vec<Part<C::Bytes>>,
@@ -116,16 +134,11 @@ impl<'a, C: Blocks> Merged<'a, C> {
         ask: Ask,
         cancel: &'a AtomicBool,
     ) -> Self {
-        let bound = |block: &Block| bound_of(block, ask.order);
-        let mut waiting: Vec<_> = blocks.into_iter().map(|(at, block)| (bound(&block), at)).collect();
-        waiting.sort_unstable();
-        waiting.dedup();
-        if ask.order == SearchOrder::Newest {
-            waiting.reverse();
-        }
+        let waiting = bounds::waiting(catalog, blocks, &ask);
         let progress = Progress::default();
         let (parts, said, trouble) = (Vec::new(), Vec::new(), Vec::new());
-        Self { catalog, ask, cancel, waiting: waiting.into(), doubles, parts, said, progress, trouble }
+        let closed = BTreeMap::new();
+        Self { catalog, ask, cancel, waiting, closed, doubles, parts, said, progress, trouble }
     }
 
     /// The next line. `before_reading` is called when pages must be read first, so that what was found can be sent.
@@ -141,6 +154,7 @@ impl<'a, C: Blocks> Merged<'a, C> {
                 self.read_pages();
                 continue;
             }
+            self.close_far();
             let Some(best) = self.best() else {
                 if self.waiting.is_empty() {
                     return None;
@@ -150,7 +164,7 @@ impl<'a, C: Blocks> Merged<'a, C> {
             };
             let head = self.parts.get(best).and_then(|part| part.head.as_ref()).map(|event| event.borrow().order());
             let could_be_next =
-                |(bound, _): &&(Timestamp, BlockAt)| head.is_some_and(|head| self.may_precede(*bound, &head));
+                |(bound, _): &&(TimeOrder, BlockAt)| head.is_some_and(|head| self.may_precede(bound, &head));
             let waits = self.waiting.iter().take(BEGUN_AT_ONCE).take_while(could_be_next).count();
             if waits > 0 {
                 self.begin(waits);
@@ -182,11 +196,31 @@ impl<'a, C: Blocks> Merged<'a, C> {
         self.parts.is_empty() && self.waiting.is_empty()
     }
 
-    fn may_precede(&self, bound: Timestamp, head: &TimeOrder) -> bool {
+    fn may_precede(&self, bound: &TimeOrder, head: &TimeOrder) -> bool {
         match self.ask.order {
-            SearchOrder::Newest => bound >= head.time,
-            SearchOrder::Oldest => bound <= head.time,
-            SearchOrder::File => true,
+            SearchOrder::Newest => bound.time >= head.time,
+            SearchOrder::Oldest => bound.time <= head.time,
+            SearchOrder::File => self.ask.order.compare(bound, head).is_le(),
+        }
+    }
+
+    /// File by file, closes blocks whose next line comes last of all, when more are open than should be. They are
+    /// opened again for it.
+    fn close_far(&mut self) {
+        let order = self.ask.order;
+        if order != SearchOrder::File || self.parts.len() <= OPEN_MAX {
+            return;
+        }
+        let place = |part: &Part<C::Bytes>| part.head.as_ref().map(|head| bounds::file_place(&head.borrow().order()));
+        self.parts.sort_by_key(place);
+        let Some(first) = self.parts.first().map(place) else { return };
+        let beside = self.parts.iter().take_while(|part| place(part) == first).count();
+        for part in self.parts.split_off(beside.max(OPEN_MAX).min(self.parts.len())) {
+            let Some(place) = place(&part) else { continue };
+            let entry = (place, part.at.clone());
+            let at = self.waiting.partition_point(|waits| *waits < entry);
+            self.waiting.insert(at, entry);
+            self.closed.insert(part.at, part.candidates);
         }
     }
 
@@ -227,15 +261,25 @@ impl<'a, C: Blocks> Merged<'a, C> {
     /// Begins the search of so many blocks, side by side.
     fn begin(&mut self, count: usize) {
         let count = count.min(self.waiting.len());
-        let blocks: Vec<BlockAt> = self.waiting.drain(..count).map(|(_, block)| block).collect();
-        let begun = side_by_side(threads(), &blocks, |block| {
-            begin_part(self.catalog, block, self.doubles.get(block).cloned().unwrap_or_default(), &self.ask)
+        let blocks: Vec<_> = self.waiting.drain(..count).collect();
+        let begun = side_by_side(threads(), &blocks, |(bound, block)| {
+            let without = self.doubles.get(block).cloned().unwrap_or_default();
+            match self.closed.get(block) {
+                None => begin_part(self.catalog, block, without, &self.ask),
+                Some(candidates) => {
+                    let ask = Ask { after: bounds::just_before(bound), ..self.ask.clone() };
+                    begin_again(self.catalog, block, without, &ask, candidates.clone()).map(Some)
+                }
+            }
         });
-        for part in begun {
+        for ((_, block), part) in blocks.iter().zip(begun) {
+            let is_new = self.closed.remove(block).is_none();
             match part {
-                Ok(Some((part, candidates))) => {
-                    self.progress.pages += candidates.pages.len() as u64;
-                    self.progress.bytes += candidates.bytes;
+                Ok(Some(part)) => {
+                    if is_new {
+                        self.progress.pages += part.candidates.pages.len() as u64;
+                        self.progress.bytes += part.candidates.bytes;
+                    }
                     self.parts.push(part);
                 }
                 Ok(None) => {}
@@ -266,10 +310,11 @@ impl<'a, C: Blocks> Merged<'a, C> {
         });
         for ((at, number), result) in wanted.into_iter().zip(read) {
             let Some(part) = self.parts.get_mut(at) else { continue };
-            self.progress.pages_done += 1;
+            // What is read twice, since its block was closed meanwhile, is counted once.
+            self.progress.pages_done = (self.progress.pages_done + 1).min(self.progress.pages);
             match result {
                 Ok((hits, length)) => {
-                    self.progress.bytes_done += length;
+                    self.progress.bytes_done = (self.progress.bytes_done + length).min(self.progress.bytes);
                     part.search.give(number, hits);
                 }
                 // A page that can't be read is named, and the rest of the block goes on.
@@ -284,35 +329,35 @@ impl<'a, C: Blocks> Merged<'a, C> {
     }
 }
 
-/// The first moment anything of a block can have in this order.
-fn bound_of(block: &Block, order: SearchOrder) -> Timestamp {
-    match order {
-        SearchOrder::Newest => block.times.iter().map(|span| span.last).max().unwrap_or(Timestamp::MAX),
-        SearchOrder::Oldest => block.times.iter().map(|span| span.first).min().unwrap_or(Timestamp::MIN),
-        SearchOrder::File => Timestamp::MIN,
-    }
-}
-
-type Begun<B> = Option<(Part<B>, Candidates)>;
-
+/// None when no page of it can hold a match.
 fn begin_part<C: Blocks>(
     catalog: &C,
     block: &BlockAt,
     without: Earlier,
     ask: &Ask,
-) -> Result<Begun<C::Bytes>, SearchError> {
+) -> Result<Option<Part<C::Bytes>>, SearchError> {
     let failed = |source| SearchError::of(block, source);
-    let bytes = catalog.bytes_of(block);
     let opened = catalog.open(block).map_err(failed)?;
-    let candidates = Candidates::find(&opened, &bytes, &ask.query, ask.range).map_err(failed)?;
+    let candidates = Candidates::find(&opened, &catalog.bytes_of(block), &ask.query, ask.range).map_err(failed)?;
     if candidates.pages.is_empty() {
         return Ok(None);
     }
+    begin_again(catalog, block, without, ask, candidates).map(Some)
+}
+
+fn begin_again<C: Blocks>(
+    catalog: &C,
+    block: &BlockAt,
+    without: Earlier,
+    ask: &Ask,
+    candidates: Candidates,
+) -> Result<Part<C::Bytes>, SearchError> {
+    let opened = catalog.open(block).map_err(|source| SearchError::of(block, source))?;
     // One more than is wanted, so that a block which ends with its limit is not taken for one that has no more. A
     // block of which something is left out can't be told how much is wanted of it.
     let limit = ask.limit.filter(|_| without.is_empty()).map(|limit| limit.saturating_add(1));
     let search = Search::new(&opened, Ask { limit, ..ask.clone() }, &candidates);
-    Ok(Some((Part { at: block.clone(), opened, bytes, search, head: None, without }, candidates)))
+    Ok(Part { at: block.clone(), opened, bytes: catalog.bytes_of(block), search, head: None, candidates, without })
 }
 
 /// Matches of some blocks of a search, by step and level; `doubles` are what some of them have that others have.
@@ -372,3 +417,6 @@ fn count_rows<C: Blocks>(
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX)
 }
+
+#[cfg(test)]
+mod tests;

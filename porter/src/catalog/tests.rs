@@ -19,9 +19,9 @@ use std::sync::atomic::AtomicBool;
 
 const BUCKET: BucketId = BucketId(5_984_184);
 
-struct Here {
+pub(crate) struct Here {
     root: PathBuf,
-    catalog: Catalog,
+    pub(crate) catalog: Catalog,
 }
 
 impl Drop for Here {
@@ -34,7 +34,7 @@ fn environment() -> Environment {
     Environment::default()
 }
 
-fn here(name: &str) -> Here {
+pub(crate) fn here(name: &str) -> Here {
     let root = std::env::temp_dir().join(format!("tailbuck-catalog-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&root);
     let catalog = Catalog::new(Shelf::folder(&root).unwrap(), width());
@@ -46,7 +46,7 @@ fn lines(count: usize, salt: usize) -> Vec<String> {
 }
 
 /// Puts a bucket with these packets on the shelf, as version 1.
-fn put(shelf: &Shelf, bucket: BucketId, packets: Vec<(proto::ids::PacketId, Vec<u8>)>) -> Arc<Manifest> {
+pub(crate) fn put(shelf: &Shelf, bucket: BucketId, packets: Vec<(proto::ids::PacketId, Vec<u8>)>) -> Arc<Manifest> {
     let at = BucketAt { environment: environment(), bucket }.shard(0);
     let mut ranges = PacketRanges::default();
     packets.iter().for_each(|(id, _)| ranges.insert(id));
@@ -71,11 +71,15 @@ fn put(shelf: &Shelf, bucket: BucketId, packets: Vec<(proto::ids::PacketId, Vec<
     Arc::new(manifest)
 }
 
-/// Two tailers over three buckets, the first going on in one stream; the lines' times step with their offsets.
 fn filled(name: &str) -> Here {
+    filled_with(name, 3)
+}
+
+/// Two tailers over so many buckets, the first going on in one stream; the lines' times step with their offsets.
+pub(crate) fn filled_with(name: &str, buckets: u64) -> Here {
     let here = here(name);
     let mut offset = 0;
-    for number in 0..3u64 {
+    for number in 0..buckets {
         let bucket = BucketId(BUCKET.0 + number);
         let of_one = lines(200, usize::try_from(number).unwrap() * 200);
         let of_one: Vec<&str> = of_one.iter().map(String::as_str).collect();
@@ -84,7 +88,7 @@ fn filled(name: &str) -> Here {
         let other = packet(2, 8, bucket, 0, number * 1000, &["a needle here", "and nothing else", "request of two"]);
         put(here.catalog.shelf(), bucket, vec![one, other]);
     }
-    assert_eq!(here.catalog.refresh("").unwrap().len(), 3);
+    assert_eq!(here.catalog.refresh("").unwrap().len() as u64, buckets);
     here
 }
 
