@@ -1,7 +1,8 @@
 //! `tailbuck search -A -B -C`: the lines around those that were found, in groups, as grep prints them.
 //!
 //! File by file, each in its own order; what stands around a line is told by its place in its file, whatever the times
-//! say. No line is printed twice, and `--` stands between lines that did not stand side by side.
+//! say. No line is printed twice, and `--` stands between lines that did not stand side by side, also where the lines
+//! between them are not there any more.
 
 use crate::args::{Format, Order, Search};
 use crate::ask::{say, whole};
@@ -70,14 +71,15 @@ impl Groups {
         }
         let list = |side: &str| answer[side].as_array().map(Vec::as_slice).unwrap_or_default();
         let lines = list("before").iter().chain([&answer["event"]]).chain(list("after"));
+        let behind_hole = |id: EventId| list("holes").iter().any(|hole| hole[1].as_u64() == Some(id.offset));
         let mut joins = self.last.is_none();
-        for line in lines {
+        for (index, line) in lines.enumerate() {
             let id = id_of(line)?;
             if self.is_printed(id) {
                 joins = true;
                 continue;
             }
-            if !joins && !self.is_next(id) {
+            if !joins && !self.is_next(id) || index > 0 && behind_hole(id) {
                 self.printer.gap()?;
             }
             joins = true;

@@ -128,12 +128,14 @@ export class ContextPage {
   constructor() {
     this.title = el('h1', { class: 'context-title' });
     this.lacks = el('p', { class: 'gap', hidden: true });
+    this.behind = new Set();
     this.notice = el('div', { class: 'blank', hidden: true });
     this.list = new List('Lines around one event', {
       make,
       draw: (node, event) => {
         draw(node, event, { utc: prefs.utc, withDay: true, wrap: false, marks: [] });
         node.classList.toggle('wanted', event.id === this.id);
+        node.classList.toggle('after-hole', this.behind.has(event.o));
       },
       find: (event) => this.list.rows.indexOf(event),
       onOpen: (index) => this.open(index),
@@ -186,11 +188,12 @@ export class ContextPage {
     fill(this.notice, el('p', { text }), ...more);
   }
 
-  take({ before = [], event, after = [], missing = [], complete }) {
+  take({ before = [], event, after = [], holes = [], missing = [], complete }) {
     const rows = [...before, event, ...after].filter(Boolean);
     if (!event) return this.say('This event is not here any more, or not yet.');
-    this.lacks.hidden = !missing.length;
-    this.lacks.textContent = complete ?? 'Some lines may be missing.';
+    this.behind = new Set(holes.map(([, to]) => to));
+    this.lacks.hidden = !missing.length && !holes.length;
+    this.lacks.textContent = missing.length ? complete : `Bytes of the file are missing above dashed lines: ${holes.slice(0, 4).join(' ')}`;
     this.list.reset(rows);
     this.list.pick(before.length, true);
     this.list.setTop(Math.max(0, (before.length - 8) * this.list.height));

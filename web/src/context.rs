@@ -1,7 +1,7 @@
 //! The lines around one event in its file, by offset, whatever their times say; and one event alone.
 //!
 //! Every buck and porter holds some of a stream's lines and gives the nearest it has; all together are the nearest
-//! there are.
+//! there are. Where the file has bytes between two of them that no line accounts for, the answer says so.
 
 use crate::api::{Complaint, ContextQuestion};
 use crate::complete::{Question, Shelf, judge};
@@ -38,6 +38,8 @@ struct Around<'a> {
     before: Vec<EventJson<'a>>,
     event: EventJson<'a>,
     after: Vec<EventJson<'a>>,
+    /// Bytes of the file, from and to, that no line between the first and the last here has.
+    holes: Vec<[u64; 2]>,
     complete: &'a str,
     missing: Vec<frames::MissingJson<'a>>,
 }
@@ -148,13 +150,27 @@ impl Gathering {
         before.truncate(count(question.before));
         before.reverse();
         let after = self.lines.range(place..).skip(1).map(|(_, event)| event).take(count(question.after));
+        let after: Vec<_> = after.collect();
+        let holes = holes(before.iter().chain([&event]).chain(&after).copied());
         let answer = Around {
             before: before.into_iter().map(EventJson::from).collect(),
             event: EventJson::from(event),
-            after: after.map(EventJson::from).collect(),
+            after: after.into_iter().map(EventJson::from).collect(),
+            holes,
             complete: &verdict.sentence,
             missing: frames::missing(&verdict),
         };
         Ok(Reply::json(&answer))
     }
+}
+
+/// Between lines in the order of their file. They were left out by a rule, lost, or lie where nobody answered.
+fn holes<'a>(lines: impl Iterator<Item = &'a OwnedEvent>) -> Vec<[u64; 2]> {
+    let mut holes = Vec::new();
+    let mut end: Option<u64> = None;
+    for line in lines {
+        holes.extend(end.filter(|end| *end < line.offset).map(|end| [end, line.offset]));
+        end = end.max(Some(line.borrow().end()));
+    }
+    holes
 }

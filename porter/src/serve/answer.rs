@@ -3,7 +3,7 @@
 use super::Say;
 use super::rows::Rows;
 use crate::block::Ask;
-use crate::block::context::context as context_in;
+use crate::block::context::{Context, context as context_in};
 use crate::catalog::{Catalog, CatalogError};
 use crate::manifest::Block;
 use crate::names::BlockAt;
@@ -126,49 +126,128 @@ pub(super) fn context(catalog: &Catalog, ask: &ContextAsk, say: &Say) {
     }
 }
 
+/// Where nothing stands, because it was left out or lost, or is with bucks still, the lines behind it come next: the
+/// offsets show what is between.
 fn around(catalog: &Catalog, ask: &ContextAsk, before: usize, after: usize) -> (VecDeque<OwnedEvent>, Vec<String>) {
-    let (tailer, stream) = (ask.event.tailer, ask.event.stream);
-    let parts = catalog.blocks_of_stream(&ask.environment, tailer, stream);
-    let mut trouble = Vec::new();
-    let mut look = |at: u64, before: usize, after: usize| {
-        let (_, _, block) = parts.iter().find(|(from, to, _)| *from <= at && at < *to)?;
-        let opened = catalog.open(block).map_err(|why| why.to_string());
+    let parts = catalog.blocks_of_stream(&ask.environment, ask.event.tailer, ask.event.stream);
+    let mut looking = Looking { catalog, ask, parts, lines: VecDeque::new(), trouble: Vec::new(), looks: 0 };
+    let offset = ask.event.offset;
+    if let Some((_, _, block)) = looking.parts.iter().find(|(from, to, _)| *from <= offset && offset < *to).cloned() {
+        looking.looks += 1;
+        let here = looking.look(&block, offset, before, after);
+        looking.lines = here.before.into_iter().chain(here.line).chain(here.after).collect();
+    }
+    looking.go_back(before);
+    looking.go_on(after);
+    (looking.lines, looking.trouble)
+}
+
+/// Lines of one stream, gathered outwards from one of them.
+struct Looking<'a> {
+    catalog: &'a Catalog,
+    ask: &'a ContextAsk,
+    /// Which block has what of the stream.
+    parts: Vec<(u64, u64, BlockAt)>,
+    lines: VecDeque<OwnedEvent>,
+    trouble: Vec<String>,
+    looks: usize,
+}
+
+impl Looking<'_> {
+    fn look(&mut self, block: &BlockAt, at: u64, before: usize, after: usize) -> Context {
+        let bytes = self.catalog.bytes_of(block);
+        let stream = (self.ask.event.tailer, self.ask.event.stream);
+        let opened = self.catalog.open(block).map_err(|why| why.to_string());
         let found = opened.and_then(|opened| {
-            let bytes = catalog.bytes_of(block);
-            context_in(&opened, &bytes, (tailer, stream), at, before, after)
-                .map_err(|why| format!("{}: {why}", bytes.path))
+            let found = context_in(&opened, &bytes, stream, at, before, after);
+            found.map_err(|why| format!("{}: {why}", bytes.path))
         });
-        found.map_err(|why| trouble.push(why)).ok()
-    };
-    let mut lines = VecDeque::new();
-    let Some(here) = look(ask.event.offset, before, after) else { return (lines, trouble) };
-    let (mut earlier, mut later) = (here.before.len(), here.after.len());
-    lines.extend(here.before.into_iter().chain(here.line).chain(here.after));
-    for _ in 0..CONTEXT_BLOCKS_MAX {
-        let first = lines.front().map_or(0, |line: &OwnedEvent| line.offset);
-        if earlier >= before || first == 0 {
-            break;
-        }
-        let Some(more) = look(first - 1, before - earlier - 1, 0) else { break };
-        let more: Vec<_> = more.before.into_iter().chain(more.line).filter(|line| line.offset < first).collect();
-        if more.is_empty() {
-            break;
-        }
-        earlier += more.len();
-        more.into_iter().rev().for_each(|line| lines.push_front(line));
+        found.unwrap_or_else(|why| {
+            self.trouble.push(why);
+            Context::default()
+        })
     }
-    for _ in 0..CONTEXT_BLOCKS_MAX {
-        let end = lines.back().map_or(u64::MAX, |line: &OwnedEvent| line.borrow().end());
-        if later >= after {
-            break;
+
+    /// Whether one block more may be opened; said once when not.
+    fn may_look(&mut self) -> bool {
+        if self.looks == CONTEXT_BLOCKS_MAX {
+            self.trouble.push(format!("lines further away are in more than {CONTEXT_BLOCKS_MAX} blocks"));
         }
-        let Some(more) = look(end, 0, after - later - 1) else { break };
-        let more: Vec<_> = more.line.into_iter().chain(more.after).filter(|line| line.offset >= end).collect();
-        if more.is_empty() {
-            break;
-        }
-        later += more.len();
-        lines.extend(more);
+        self.looks += 1;
+        self.looks <= CONTEXT_BLOCKS_MAX
     }
-    (lines, trouble)
+
+    fn go_back(&mut self, before: usize) {
+        let place = self.ask.event.offset;
+        let mut first = self.lines.front().map_or(place, |line| line.offset.min(place));
+        let mut had = self.lines.iter().filter(|line| line.offset < place).count();
+        while had < before && first > 0 {
+            let nearest =
+                self.parts.iter().filter(|(from, _, _)| *from < first).max_by_key(|(_, to, _)| *to.min(&first));
+            let Some((from, to, block)) = nearest.cloned() else { return };
+            if !self.may_look() {
+                return;
+            }
+            let more = self.look(&block, to.min(first) - 1, before - had - 1, 0);
+            let more: Vec<_> = more.before.into_iter().chain(more.line).filter(|line| line.offset < first).collect();
+            had += more.len();
+            // What stands here and can't be read is passed over.
+            first = more.first().map_or(from, |line| line.offset);
+            more.into_iter().rev().for_each(|line| self.lines.push_front(line));
+        }
+    }
+
+    fn go_on(&mut self, after: usize) {
+        let place = self.ask.event.offset;
+        let mut end = self.lines.back().map_or(place, |line| line.borrow().end()).max(place.saturating_add(1));
+        let mut had = self.lines.iter().filter(|line| line.offset > place).count();
+        while had < after {
+            let nearest = self.parts.iter().filter(|(_, to, _)| *to > end).min_by_key(|(from, _, _)| *from.max(&end));
+            let Some((from, to, block)) = nearest.cloned() else { return };
+            if !self.may_look() {
+                return;
+            }
+            let more = self.look(&block, from.max(end), 0, after - had - 1);
+            let more: Vec<_> = more.line.into_iter().chain(more.after).filter(|line| line.offset >= end).collect();
+            had += more.len();
+            end = more.last().map_or(to, |line| line.borrow().end().max(end + 1));
+            self.lines.extend(more);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::tests::{here, put};
+    use crate::sample::packet;
+    use proto::ids::{Environment, EventId};
+    use proto::time::BucketId;
+
+    /// Twelve lines of four bytes in three buckets; of the file nothing stands from 16 to 100 and from 116 to 200.
+    #[test]
+    fn lines_around_go_on_behind_what_does_not_stand() {
+        let here = here("around");
+        for (bucket, offset) in [(5, 0), (6, 100), (7, 200)] {
+            let lines: Vec<String> = (0..4).map(|n| format!("{:03}", offset + n * 4)).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            put(here.catalog.shelf(), BucketId(bucket), vec![packet(1, 7, BucketId(bucket), 0, offset, &lines)]);
+        }
+        here.catalog.refresh("").unwrap();
+        let stream = proto::ids::StreamId([1; 16]);
+        let check = |offset: u64, before: u32, after: u32, expected: &[&str]| {
+            let event = EventId { tailer: proto::ids::NodeId(1), stream, offset, length: 3, crc: 0 };
+            let ask = ContextAsk { event, environment: Environment::default(), before, after };
+            let (lines, trouble) = around(&here.catalog, &ask, before as usize, after as usize);
+            let lines: Vec<String> = lines.into_iter().map(|line| String::from_utf8(line.line).unwrap()).collect();
+            assert!(lines == expected && trouble.is_empty(), "around {offset}: {lines:?} {trouble:?}");
+        };
+        check(104, 1, 1, &["100", "104", "108"]);
+        check(104, 3, 4, &["008", "012", "100", "104", "108", "112", "200", "204"]);
+        check(12, 9, 1, &["000", "004", "008", "012", "100"]);
+        check(200, 5, 9, &["012", "100", "104", "108", "112", "200", "204", "208", "212"]);
+        // The line itself is with bucks still, those around it stand.
+        check(116, 1, 1, &["112", "200"]);
+        check(300, 2, 2, &["208", "212"]);
+    }
 }
