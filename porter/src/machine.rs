@@ -20,6 +20,7 @@ mod job;
 mod looks;
 mod merge;
 mod port;
+mod prune;
 mod put;
 mod said;
 mod survey;
@@ -31,7 +32,7 @@ pub use said::{
 };
 
 use crate::manifest::Manifest;
-use crate::names::{BlockAt, BucketAt};
+use crate::names::BucketAt;
 use crate::rules::Rules;
 use crate::standing::Standing;
 use bucks::Bucks;
@@ -41,12 +42,10 @@ use looks::{Look, Looks, Unheard};
 use proto::ids::{Environment, NodeId};
 use proto::message::Receipt;
 use proto::time::{BucketId, BucketWidth, Now};
+use prune::Prune;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How often it is looked for blocks that have had their time.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Machine {
@@ -57,11 +56,9 @@ pub struct Machine {
     /// A bucket whose manifest was put with no word of how that went, and when to look at it again.
     unsettled: Option<(BucketAt, Duration)>,
     probed: Duration,
-    pruned: Duration,
+    prune: Prune,
     /// When it is next asked what stands twice, unless that is being asked.
     doubles_due: Option<Duration>,
-    /// Blocks this machine has seen deleted, so that it asks once.
-    deleted: BTreeSet<BlockAt>,
     /// Nothing is due before, unless an answer comes.
     idle_until: Option<Duration>,
 }
@@ -76,9 +73,8 @@ impl Machine {
             job: None,
             unsettled: None,
             probed: Duration::ZERO,
-            pruned: Duration::ZERO,
+            prune: Prune::default(),
             doubles_due: Some(Duration::ZERO),
-            deleted: BTreeSet::new(),
             idle_until: None,
         }
     }
@@ -167,6 +163,7 @@ impl Machine {
             (Asked::Holdings(buck), _) => self.bucks.on_silence(now, buck, &self.desk),
             (Asked::Probe, Reply::Inventory(page)) => survey::learn_hints(&page.closed, &mut self.desk),
             (Asked::Doubles, reply) => self.on_doubles(now, reply),
+            (Asked::Prune(number), reply) => self.prune.on_reply(now, number, &reply, &mut self.desk),
             (Asked::Probe | Asked::Loose, _) => {}
             (Asked::Job(asked), reply) => self.on_job_answer(now, asked, reply),
         }
@@ -230,7 +227,7 @@ impl Machine {
     fn go_on(&mut self, now: Now) {
         self.bucks.look(now, &mut self.desk);
         self.probe(now);
-        self.prune(now);
+        self.prune.go_on(now, &mut self.desk);
         self.find_doubles(now);
         self.idle_until = None;
         if self.job.is_some() || self.desk.peers.bucks.is_empty() {
@@ -272,27 +269,6 @@ impl Machine {
         } else {
             self.desk.more_stands = true;
             self.doubles_due = Some(now.mono + self.desk.rules.retry_first);
-        }
-    }
-
-    /// Deletes blocks that were replaced long enough ago.
-    fn prune(&mut self, now: Now) {
-        if now.mono < self.pruned + PRUNE_EVERY {
-            return;
-        }
-        self.pruned = now.mono;
-        let keep = self.desk.rules.replaced_keep;
-        let mut old = Vec::new();
-        for manifest in self.desk.standing.iter() {
-            let due = manifest.replaced.iter().filter(|replaced| replaced.since.after(keep) < now.wall);
-            let unused = due.filter(|replaced| !manifest.blocks.iter().any(|block| block.name == replaced.name));
-            old.extend(unused.map(|replaced| manifest.at.block(replaced.name)));
-        }
-        for block in old {
-            if self.deleted.insert(block.clone()) {
-                self.desk.counters.deleted += 1;
-                self.desk.ask_shelf(now, Asked::Loose, |ask| Action::Delete { ask, path: block.path() });
-            }
         }
     }
 

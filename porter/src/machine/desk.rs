@@ -21,6 +21,8 @@ pub(super) enum Asked {
     Probe,
     /// What stands twice.
     Doubles,
+    /// To delete a block that was replaced.
+    Prune(u64),
     /// Of the bucket that is being ported.
     Job(JobAsk),
     /// Nothing hangs on it.

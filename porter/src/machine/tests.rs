@@ -441,10 +441,33 @@ fn many_parts_become_one_and_are_deleted_later() {
     assert_eq!(world.lines(), expected);
     let blocks = |world: &World| world.shelf.keys().filter(|path| path.ends_with(".tbk")).count();
     assert_eq!(blocks(&world), 5, "who searched before the merge still finds the parts");
+    check_deletes_are_tried_again(world.clone());
     world.run_for(&mut porter, Duration::from_secs(3700));
     assert_eq!((blocks(&world), porter.counters().deleted), (1, 4));
     assert_eq!(world.lines(), expected);
     assert_eq!(world.manifests().len(), 5, "manifests stay as long as their bucket");
+}
+
+/// Four blocks were replaced; a porter that has only the shelf deletes them, though the shelf fails some times.
+fn check_deletes_are_tried_again(mut world: World) {
+    let replaced: Vec<String> =
+        world.newest().iter().flat_map(|m| m.replaced.iter().map(|r| m.at.block(r.name).path())).collect();
+    assert_eq!(replaced.len(), 4);
+    world.stuck = replaced.iter().map(|path| (path.clone(), (3, 0))).collect();
+    let mut porter = world.machine(51);
+    while !porter.trouble().any(|said| said.contains("can't be deleted: it hangs")) {
+        world.run_for(&mut porter, Duration::from_secs(30));
+    }
+    assert_eq!(porter.counters().deleted, 0);
+    world.run_for(&mut porter, Duration::from_secs(600));
+    assert_eq!(porter.counters().deleted, 4);
+    assert!(
+        replaced.iter().all(|path| !world.shelf.contains_key(path) && world.stuck[path].1 == 4),
+        "{:?}",
+        world.stuck
+    );
+    world.run_for(&mut porter, Duration::from_secs(600));
+    assert!(world.stuck.values().all(|(_, tried)| *tried == 4), "what is gone is asked for once");
 }
 
 /// A tailer without memory filed its lines in two buckets, and two porters put one each, neither knowing of the

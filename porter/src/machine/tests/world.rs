@@ -1,6 +1,7 @@
 //! Bucks, a shelf in memory, and time, around one machine or two.
 
 use super::*;
+use crate::names::BlockAt;
 
 #[derive(Clone, Debug, Default)]
 pub struct Buck {
@@ -18,6 +19,8 @@ pub struct World {
     pub peers: Peers,
     pub now: Now,
     pub rules: Rules,
+    /// Objects that can't be deleted, each so often, and how often it was tried.
+    pub stuck: BTreeMap<String, (u32, u32)>,
 }
 
 impl World {
@@ -39,6 +42,7 @@ impl World {
             },
             now: Now { mono: Duration::from_secs(1000), wall: width().end_of(BUCKET).after(Duration::from_secs(6)) },
             rules,
+            stuck: BTreeMap::new(),
         }
     }
 
@@ -139,6 +143,12 @@ impl World {
                 (ask, Reply::Put(outcome))
             }
             Action::Delete { ask, path } => {
+                if let Some((times, tried)) = self.stuck.get_mut(&path) {
+                    *tried += 1;
+                    if *tried <= *times {
+                        return Some((ask, Reply::Failed("it hangs".to_owned())));
+                    }
+                }
                 self.shelf.remove(&path);
                 (ask, Reply::Deleted)
             }
