@@ -97,8 +97,8 @@ pub fn next_frame(reply: &mut Reply) -> anyhow::Result<Option<Value>> {
     }
 }
 
-/// Answers go to stdout, what is said about them to stderr.
+/// Answers go to stdout, what is said about them to stderr. What others wrote may be quoted in it.
 #[expect(clippy::print_stderr, reason = "the one place where something is said about an answer")]
 pub fn say(sentence: &str) {
-    eprintln!("tailbuck: {sentence}");
+    eprintln!("tailbuck: {}", web::clean::visible(sentence));
 }

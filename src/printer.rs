@@ -1,12 +1,13 @@
 //! Events on stdout, in the format that was asked for.
 //!
-//! Lines go to a pipe byte for byte as they stood in their files; on a terminal control characters are shown, never
-//! obeyed.
+//! Lines go to a pipe byte for byte as they stood in their files; on a terminal control characters and what turns text
+//! around are shown, never obeyed, in JSON as well.
 
 use crate::args::Format;
 use anyhow::Context;
 use serde_json::Value;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use web::clean::{shown, spelled};
 
 pub struct Printer {
     out: BufWriter<io::Stdout>,
@@ -23,12 +24,7 @@ impl Printer {
 
     pub fn event(&mut self, event: &Value) -> anyhow::Result<()> {
         self.printed += 1;
-        match self.format {
-            Format::Json => serde_json::to_writer(&mut self.out, event)?,
-            Format::Id => self.out.write_all(event["id"].as_str().unwrap_or_default().as_bytes())?,
-            Format::Raw if self.terminal => self.out.write_all(web::clean::shown(&line_of(event)?).as_bytes())?,
-            Format::Raw => self.out.write_all(&line_of(event)?)?,
-        }
+        self.out.write_all(&text_of(event, self.format, self.terminal)?)?;
         Ok(self.out.write_all(b"\n")?)
     }
 
@@ -45,6 +41,20 @@ impl Printer {
 /// The events of a frame.
 pub fn events_of(frame: &Value) -> impl Iterator<Item = &Value> {
     frame["e"].as_array().into_iter().flatten()
+}
+
+/// What an event looks like, on a terminal or in a pipe.
+fn text_of(event: &Value, format: Format, terminal: bool) -> anyhow::Result<Vec<u8>> {
+    let text = match format {
+        Format::Raw => line_of(event)?,
+        Format::Json => serde_json::to_vec(event)?,
+        Format::Id => event["id"].as_str().unwrap_or_default().as_bytes().to_vec(),
+    };
+    Ok(match format {
+        _ if !terminal => text,
+        Format::Json => spelled(&String::from_utf8_lossy(&text)).into_owned().into_bytes(),
+        Format::Raw | Format::Id => shown(&text).into_owned().into_bytes(),
+    })
 }
 
 /// The exact bytes: `b` in base 64 where the line is not text, else `m`.
@@ -80,6 +90,21 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_obeys_no_line_and_a_pipe_gets_every_byte() {
+        let line = "a\u{1b}[2J\u{9b}31m\u{202e}b\u{2066}c\u{7f}";
+        let event = serde_json::json!({"id": "00", "m": line});
+        let check = |format, terminal, expected: &str| {
+            let text = text_of(&event, format, terminal).expect("an event");
+            assert_eq!(String::from_utf8(text).expect("text"), expected);
+        };
+        check(Format::Raw, false, line);
+        check(Format::Raw, true, "a\u{241b}[2J<U+009B>31m<U+202E>b<U+2066>c\u{2421}");
+        check(Format::Json, false, &event.to_string());
+        check(Format::Json, true, r#"{"id":"00","m":"a\u001b[2J\u009b31m\u202eb\u2066c\u007f"}"#);
+        check(Format::Id, true, "00");
+    }
 
     #[test]
     fn base_64_gives_back_any_bytes() {

@@ -34,6 +34,24 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
+/// JSON for a terminal: the same JSON, with every such character spelled as `\u202e`. The tab stands in none.
+#[must_use]
+pub fn spelled(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_unseen) {
+        return Cow::Borrowed(json);
+    }
+    let mut spelled = String::with_capacity(json.len() + 16);
+    for char in json.chars() {
+        if is_unseen(char) {
+            let units = char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            spelled.push_str(&units);
+        } else {
+            spelled.push(char);
+        }
+    }
+    Cow::Owned(spelled)
+}
+
 fn push(shown: &mut String, char: char) {
     let code = u32::from(char);
     match char {
@@ -86,6 +104,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn spelled_json_says_the_same_and_nothing_unseen(text in any::<String>(), odd in "[\u{80}-\u{9f}\u{202a}-\u{202e}\u{2066}-\u{2069}\u{e0001}\u{7f}]{1,4}") {
+            let value = serde_json::json!({ "m": format!("{text}{odd}") });
+            let json = value.to_string();
+            let spelled = spelled(&json);
+            prop_assert!(!spelled.contains(is_unseen));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&spelled).expect("JSON"), value);
+        }
+
         #[test]
         fn nothing_unseen_comes_out_and_nothing_seen_is_lost(text in any::<String>()) {
             let shown = visible(&text);
