@@ -5,6 +5,7 @@ use anyhow::Context;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use tailer::action::Seen;
 use tailer::globs::Globs;
 use tailer::watch::Walker;
 
@@ -48,25 +49,30 @@ fn literal(path: &Path) -> String {
 pub fn tell(out: &mut impl Write, typed: &[String], layout: &Layout, data: &Path) -> anyhow::Result<()> {
     // The tailer's own files are not followed.
     let own = data.join(layout.tailers.first().map_or("", String::as_str)).join("data");
-    let files = count(&layout.paths, &layout.exclude, &own)?;
-    match files {
+    let seen = walk(&layout.paths, &layout.exclude, &own)?;
+    match files(&seen) {
         0 => writeln!(out, "no file is there to follow yet; those that come are")?,
         1 => writeln!(out, "1 file is followed")?,
-        _ => writeln!(out, "{files} files are followed")?,
+        files => writeln!(out, "{files} files are followed")?,
     }
-    for (typed, glob) in typed.iter().zip(&layout.paths) {
-        if count(std::slice::from_ref(glob), &layout.exclude, &own)? == 0 {
+    for (input, typed) in typed.iter().enumerate() {
+        if !seen.iter().any(|seen| seen.input == input) {
             writeln!(out, "nothing is at {typed} yet")?;
         }
     }
     Ok(out.flush()?)
 }
 
-/// Regular files, each once.
-fn count(paths: &[String], exclude: &[String], own: &Path) -> io::Result<usize> {
-    let globs = Globs::new([(paths, exclude)]).map_err(io::Error::other)?;
-    let seen = Walker::new(globs, &[own.to_owned()]).walk().seen;
-    Ok(seen.into_iter().map(|seen| seen.path).collect::<BTreeSet<_>>().len())
+/// What the globs name, each an input of its own, in one walk.
+fn walk(paths: &[String], exclude: &[String], own: &Path) -> io::Result<Vec<Seen>> {
+    let inputs = paths.iter().map(|path| (std::slice::from_ref(path), exclude));
+    let globs = Globs::new(inputs).map_err(io::Error::other)?;
+    Ok(Walker::new(globs, &[own.to_owned()]).walk().seen)
+}
+
+/// How many files, each once, however many globs name it.
+fn files(seen: &[Seen]) -> usize {
+    seen.iter().map(|seen| &seen.path).collect::<BTreeSet<_>>().len()
 }
 
 #[cfg(test)]
@@ -93,12 +99,18 @@ mod tests {
         }
         let text = |name: &str| odd.join(name).display().to_string();
         let names =
-            |typed: &str| count(&[as_glob(typed).expect("a path")], &[], Path::new("/nowhere")).expect("a glob");
+            |typed: &str| files(&walk(&[as_glob(typed).expect("a path")], &[], Path::new("/nowhere")).expect("a glob"));
         assert_eq!(names(&text("b[1].log")), 1);
         assert_eq!(names(&text("b[12].log")), 1, "what is not there is a glob: b1.log");
         assert_eq!(names(&text("*.log")), 2, "below a folder of any name");
         assert_eq!(names(&odd.display().to_string()), 3, "all that is below");
         assert_eq!(names(&text("*.none")), 0);
         assert!(as_glob(&text("none.log")).is_err());
+        let two = [as_glob(&text("*.log")).expect("a glob"), as_glob(&text("*.none")).expect("a glob")];
+        let all = [&two[..], &[literal(&odd.join("b1.log"))]].concat();
+        let seen = walk(&all, &[], Path::new("/nowhere")).expect("globs");
+        assert_eq!(files(&seen), 2, "named twice and counted once");
+        let of = |input: usize| seen.iter().filter(|seen| seen.input == input).count();
+        assert_eq!([of(0), of(1), of(2)], [2, 0, 1], "of each what it names");
     }
 }
