@@ -5,7 +5,7 @@ mod support;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use support::{Dir, PATIENCE, Running, find_file, run, tailbuck, text, wait_for};
+use support::{Dir, Lines, PATIENCE, Running, find_file, run, tailbuck, text, wait_for};
 
 fn start(dir: &Dir, log: &Path) -> (Running, String) {
     let (log, data) = (log.display().to_string(), dir.join("data").display().to_string());
@@ -194,6 +194,40 @@ fn what_a_stranger_types_is_understood() {
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
 }
 
+/// `search needle --follow`, and all it has printed.
+struct Follow {
+    running: Running,
+    lines: Lines,
+    all: Vec<String>,
+}
+
+impl Follow {
+    /// Lines that stand already are not followed; lines of `log` are from when this returns.
+    fn start(dir: &Dir, place: &[&str], log: &Path) -> Self {
+        let words = [&["search", "needle", "--follow"], place].concat();
+        let mut running = Running::start(&words, &dir.join("follow.log"));
+        let mut follow = Self { lines: running.lines(), running, all: Vec::new() };
+        // The first ones may come before the subscription stands.
+        let mut number = 1..;
+        follow.until(
+            "a line is followed",
+            |_| true,
+            || {
+                append(log, &[&format!("needle {}", number.next().expect("more"))]);
+            },
+        );
+        follow
+    }
+
+    fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool, mut meanwhile: impl FnMut()) {
+        wait_for(what, || {
+            meanwhile();
+            self.all.extend(std::iter::from_fn(|| self.lines.try_next()));
+            self.all.iter().any(|line| wanted(line)).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_tail_goes_on_when_the_web_is_back() {
     let dir = Dir::new("comes-back");
@@ -201,33 +235,19 @@ fn a_tail_goes_on_when_the_web_is_back() {
     append(&log, &["needle 0"]);
     let (mut up, _) = start(&dir, &log);
     wait_for("the first line", || (search(&dir, &["needle"]).0 == "needle 0\n").then_some(()));
-    let data = dir.join("data").display().to_string();
-    let mut follow = Running::start(&["search", "needle", "--follow", "--data", &data], &dir.join("follow.log"));
-    let mut lines = follow.lines();
-    let mut all = Vec::new();
-    let mut until = |what: &str, wanted: &dyn Fn(&str) -> bool, meanwhile: &mut dyn FnMut()| {
-        wait_for(what, || {
-            meanwhile();
-            all.extend(std::iter::from_fn(|| lines.try_next()));
-            all.iter().any(|line: &String| wanted(line)).then_some(all.len())
-        })
-    };
-    // The first ones may come before the subscription stands.
-    let mut number = 1..;
-    let seen = until("a line is followed", &|_| true, &mut || {
-        append(&log, &[&format!("needle {}", number.next().expect("more"))]);
-    });
+    let mut follow = Follow::start(&dir, &["--data", &dir.join("data").display().to_string()], &log);
+    let seen = follow.all.len();
     up.kill();
     append(&log, &["needle of the time between"]);
-    wait_for("the break is told", || follow.log().contains("asking again until it answers").then_some(()));
+    wait_for("the break is told", || follow.running.log().contains("asking again until it answers").then_some(()));
     up.kill_and_restart();
-    until("the line between", &|line| line == "needle of the time between", &mut || {});
+    follow.until("the line between", |line| line == "needle of the time between", || {});
     append(&log, &["needle of the end"]);
-    until("the line after", &|line| line == "needle of the end", &mut || {});
-    let once: std::collections::BTreeSet<&String> = all.iter().collect();
-    assert_eq!(once.len(), all.len(), "nothing twice: {all:?}");
-    assert!(all.len() >= seen + 2);
-    let told = follow.log();
+    follow.until("the line after", |line| line == "needle of the end", || {});
+    let once: std::collections::BTreeSet<&String> = follow.all.iter().collect();
+    assert_eq!(once.len(), follow.all.len(), "nothing twice: {:?}", follow.all);
+    assert!(follow.all.len() >= seen + 2);
+    let told = follow.running.log();
     assert_eq!(told.matches("asking again until it answers").count(), 1, "{told}");
     assert_eq!(told.matches("without lines stamped before that").count(), 1, "{told}");
     drop(follow);
@@ -240,14 +260,8 @@ fn a_line_appended_is_followed() {
     let log = dir.join("app.log");
     append(&log, &["nothing yet"]);
     let (mut up, url) = start(&dir, &log);
-    let mut follow = Running::start(&["search", "needle", "--follow", "--web", &url], &dir.join("follow.log"));
-    let mut followed = follow.lines();
-    // The first ones may come before the subscription stands.
-    let mut number = 0..;
-    wait_for("a line that is followed", || {
-        append(&log, &[&format!("needle {}", number.next()?)]);
-        followed.try_next().filter(|line| line.starts_with("needle "))
-    });
+    let follow = Follow::start(&dir, &["--web", &url], &log);
+    assert!(follow.all.iter().all(|line| line.starts_with("needle ")), "{:?}", follow.all);
     drop(follow);
     assert_eq!(up.interrupt(), Some(0), "{}", up.log());
 }
