@@ -2,7 +2,7 @@
 //!
 //! A tail that breaks is asked for again from a little before where it stopped; what was printed already is known by
 //! its id and not printed twice. What may be missing is named: lines stamped before that place which came meanwhile,
-//! and what is more than a web shows again at once.
+//! and what the web says that it lacks.
 
 use crate::args::Search;
 use crate::ask::{Refused, asked_within, find_web, next_frame, say};
@@ -17,7 +17,6 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
-use web::api::PAST_ROWS;
 
 /// A web says something every five seconds.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -57,9 +56,9 @@ struct Tail<'a> {
     /// From here it goes on after a break, by the web's clock; from when it began while it has said nothing.
     mark: Option<Timestamp>,
     known: BTreeSet<(Timestamp, EventId)>,
+    /// What this tail has told of as left out by bucks.
+    left_out: u64,
     wait: Duration,
-    /// Where it went on and when, and how many lines from between came since.
-    again: Option<(String, Timestamp, u64)>,
 }
 
 impl<'a> Tail<'a> {
@@ -73,8 +72,8 @@ impl<'a> Tail<'a> {
             began: clock.mono(),
             mark: None,
             known: BTreeSet::new(),
+            left_out: 0,
             wait: WAIT_FIRST,
-            again: None,
         }
     }
 
@@ -99,7 +98,6 @@ impl<'a> Tail<'a> {
                     say(&format!(
                         "{web} answers again; it goes on from {since}, without lines stamped before that which came meanwhile"
                     ));
-                    self.again = Some((since, self.clock.wall(), 0));
                     return Ok((web, reply));
                 }
                 Err(error) if error.downcast_ref().is_some_and(|refused: &Refused| refused.status < 500) => {
@@ -118,6 +116,7 @@ impl<'a> Tail<'a> {
 
     /// Prints what comes, until that is enough or no more does.
     fn print(&mut self, reply: &mut Reply) -> anyhow::Result<Stop> {
+        self.left_out = 0;
         loop {
             let frame = match next_frame(reply) {
                 Ok(Some(frame)) if frame["k"] == "end" => {
@@ -130,6 +129,7 @@ impl<'a> Tail<'a> {
             };
             self.wait = WAIT_FIRST;
             note_gaps(&frame);
+            self.note_left_out(&frame);
             for event in events_of(&frame) {
                 self.event(event)?;
                 if self.printer.printed >= self.limit {
@@ -145,7 +145,6 @@ impl<'a> Tail<'a> {
     fn event(&mut self, event: &Value) -> anyhow::Result<()> {
         let id = event["id"].as_str().and_then(|id| id.parse().ok());
         let (Some(id), Some(time)) = (id, nanos(&event["t"])) else { bail!("an event without its id or time") };
-        self.note_again(time);
         if !self.known.insert((time, id)) {
             return Ok(());
         }
@@ -155,14 +154,11 @@ impl<'a> Tail<'a> {
         self.printer.event(event)
     }
 
-    /// As many lines of the past as a web ever shows: there were likely more.
-    fn note_again(&mut self, time: Timestamp) {
-        let Some((from, to, count)) = self.again.as_mut().filter(|(_, back, _)| time < *back) else { return };
-        *count += 1;
-        if *count == PAST_ROWS {
-            say(&format!("more came meanwhile than is shown again; a search --from {from} --to {to} finds the rest"));
-            self.again = None;
-        }
+    /// Bucks tell how many they left out since the tail began; that is told as it grows.
+    fn note_left_out(&mut self, frame: &Value) {
+        let Some(count) = frame["left_out"].as_u64().filter(|count| *count > self.left_out) else { return };
+        let more = count - std::mem::replace(&mut self.left_out, count);
+        say(&format!("{more} events were left out by bucks: they came late, or too many at once; a search finds them"));
     }
 
     /// Going on from here, nothing printed before is shown again.
@@ -195,6 +191,11 @@ fn nanos(text: &Value) -> Option<Timestamp> {
 fn note_gaps(frame: &Value) {
     if let Some(dropped) = frame["drop"].as_u64().filter(|dropped| *dropped > 0) {
         say(&format!("{dropped} events came too fast and were left out"));
+    }
+    let is_whole = frame["why"] == "complete" && frame["missing"].as_array().is_some_and(Vec::is_empty);
+    if frame["k"] == "past" && !is_whole {
+        let lacks = frame["complete"].as_str().unwrap_or("it does not say what it lacks");
+        say(&format!("what came before may not be all: {lacks}"));
     }
     if frame["k"] == "gap" {
         let node = frame["node"].as_str().unwrap_or("a node");

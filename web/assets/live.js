@@ -152,6 +152,7 @@ export class LivePage {
       this.push((frame.e ?? []).filter((event) => this.isNew(event)));
     } else if (frame.k === 'rate') this.rate = frame;
     else if (frame.k === 'gap') this.gap(frame);
+    else if (frame.k === 'past') this.past(frame);
     this.say();
   }
 
@@ -234,7 +235,15 @@ export class LivePage {
   gap({ node, from, to }) {
     const utc = prefs.utc;
     const until = to && order(from, to) <= 0 ? `from ${rowTime(from, utc, false)} to ${rowTime(to, utc, false)}` : `since ${rowTime(from, utc, false)}`;
-    const line = el('p', { class: 'gap' }, el('span', { text: `${node ?? 'A node'} not heard ${until}: rows may be missing here.` }));
+    this.note(`${node ?? 'A node'} not heard ${until}: rows may be missing here.`);
+  }
+
+  past({ why, missing, complete }) {
+    if (missing.length || why !== 'complete') this.note(`Earlier rows, ${why}: ${complete}`);
+  }
+
+  note(text) {
+    const line = el('p', { class: 'gap' }, el('span', { text }));
     line.append(button('Dismiss', () => line.remove(), { class: 'link' }));
     this.gaps.append(line);
     while (this.gaps.children.length > 4) this.gaps.firstChild.remove();

@@ -117,7 +117,11 @@ async fn route(site: &Arc<Site>, request: &Request) -> Result<Reply, Complaint> 
         return Err(Complaint::new(405, "wrong_method", format!("{path} is read with GET")));
     }
     if let Some(id) = path.strip_prefix("/api/v1/event/") {
+        none(request)?;
         return event(site, id).await;
+    }
+    if matches!(path, "/healthz" | "/metrics" | "/api/v1/buildinfo" | "/api/v1/cluster") {
+        none(request)?;
     }
     match path {
         "/healthz" => Ok(Reply::whole(200, reply::TEXT, "ok\n")),
@@ -166,6 +170,14 @@ fn readable(site: &Site) -> Vec<Environment> {
 fn params(request: &Request) -> Result<Params, Complaint> {
     let unreadable = || Complaint::bad("parameters", "the part behind the question mark can't be read");
     Params::new(request.pairs.clone().ok_or_else(unreadable)?)
+}
+
+/// Of a route that takes no parameters.
+fn none(request: &Request) -> Result<(), Complaint> {
+    match params(request)?.first() {
+        Some(name) => Err(Complaint::bad(name, "not known here; nothing is")),
+        None => Ok(()),
+    }
 }
 
 /// Reads a question as of now, by who may see what.

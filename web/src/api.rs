@@ -23,9 +23,6 @@ const LIMIT_DEFAULT: u64 = 1000;
 const BARS_MAX: u64 = 2000;
 const BARS_DEFAULT: u64 = 300;
 
-/// Events of the past a live tail shows before what happens now; more is for a search.
-pub const PAST_ROWS: u64 = 5000;
-
 /// Lines on one side of an event.
 const CONTEXT_LINES_MAX: u64 = 1000;
 const CONTEXT_LINES_DEFAULT: u64 = 50;

@@ -25,10 +25,20 @@ pub struct Limits {
     pub searches_max: usize,
     /// Live tails at once.
     pub tails_max: usize,
+    /// Connections at once; who comes beyond them waits for a place.
+    pub connections_max: usize,
+    /// How long the head of a request may take to come, on a connection that is kept as well as on a new one.
+    pub head: Duration,
+    /// How long a live tail may go untaken before it is ended; its reader would see the past, not the present.
+    pub stall: Duration,
+    /// How long any answer may go untaken before its connection is cut. Somebody may read an export in a pager.
+    pub untaken: Duration,
 }
 
 impl Default for Limits {
     /// Patience: a buck's slowest honest step is far below a second; five leave room for a long pause of a disk.
+    /// Connections: every search and tail at once, and five times as many for pages that keep theirs a while; well
+    /// below the 1024 descriptors a process is commonly given.
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(5),
@@ -36,6 +46,10 @@ impl Default for Limits {
             deadline: Duration::from_secs(30),
             searches_max: 32,
             tails_max: 64,
+            connections_max: 512,
+            head: Duration::from_secs(10),
+            stall: Duration::from_secs(20),
+            untaken: Duration::from_secs(600),
         }
     }
 }
@@ -66,6 +80,10 @@ impl Config {
             ("the deadline of a search", limits.deadline.is_zero()),
             ("the number of searches at once", limits.searches_max == 0),
             ("the number of live tails at once", limits.tails_max == 0),
+            ("the number of connections at once", limits.connections_max == 0),
+            ("the time for the head of a request", limits.head.is_zero()),
+            ("the time a live tail may go untaken", limits.stall.is_zero()),
+            ("the time an answer may go untaken", limits.untaken.is_zero()),
         ];
         zero.into_iter().find(|(_, is_zero)| *is_zero).map_or(Ok(()), |(name, _)| Err(ConfigError::Zero(name)))
     }

@@ -138,6 +138,15 @@ pub enum Frame<'a> {
     },
     Hits(Hits<'a>),
     Rate(Rate),
+    /// Of a live tail: how whole the past is that it began with.
+    Past {
+        why: Why,
+        from: Nanos,
+        to: Nanos,
+        matches: u64,
+        missing: Vec<MissingJson<'a>>,
+        complete: &'a str,
+    },
     Gap {
         node: &'a str,
         from: Nanos,

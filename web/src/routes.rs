@@ -1,7 +1,9 @@
-//! HTTP: heads into requests, replies into responses; the only file that names warp.
+//! HTTP: heads into requests, replies into responses; warp is named here and in `connections` alone.
 //!
 //! One boxed filter takes every request, so that none can pass by the checks of `answer` or leave without the
 //! headers that keep a page in its place.
+
+mod connections;
 
 use crate::answer::{Request, answer};
 use crate::assets::CONTENT_SECURITY_POLICY;
@@ -32,7 +34,8 @@ pub const SECURITY_HEADERS: [(&str, &str); 5] = [
 
 /// Serves until `stop` is done, then lets open connections end what they send.
 pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = ()> + Send + 'static) {
-    warp::serve(routes(site)).incoming(listener).graceful(stop).run().await;
+    let limits = site.config.limits.clone();
+    connections::serve(listener, routes(site), limits, stop).await;
 }
 
 #[must_use]

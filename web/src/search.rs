@@ -248,7 +248,8 @@ impl Search {
     }
 
     /// The part of the range that the answer claims.
-    fn covered(&self, why: Why) -> TimeRange {
+    #[must_use]
+    pub fn covered(&self, why: Why) -> TimeRange {
         let range = self.question.range;
         let reached = match why {
             Why::Complete => return range,

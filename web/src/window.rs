@@ -124,6 +124,12 @@ impl Window {
     pub fn held(&self) -> usize {
         self.held.len()
     }
+
+    /// Whether what can wait need not: half of the room is for what can't.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.held.len() < HELD_MAX / 2
+    }
 }
 
 #[cfg(test)]

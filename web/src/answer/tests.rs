@@ -2,16 +2,19 @@
 
 mod document;
 mod fake;
+mod patience;
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::merge::tests::event;
 use crate::run::{Bound, bind};
 use fake::{Behaviour, Fake};
 use proto::event::{Level, OwnedEvent};
 use proto::io::clock::Clock;
 use proto::io::stop::Stop;
-use proto::time::BucketWidth;
+use proto::message::{Completeness, Shard, ShardVersion};
+use proto::packet::TimeSpan;
+use proto::time::{BucketId, BucketWidth, Timestamp};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -30,9 +33,18 @@ struct Server {
 }
 
 async fn server(bucks: [Behaviour; 2]) -> Server {
+    server_with(bucks, |_| {}).await
+}
+
+async fn server_with(bucks: [Behaviour; 2], limit: impl FnOnce(&mut Limits)) -> Server {
     let mut config = Config::new("127.0.0.1:0".parse().expect("an address"), BucketWidth::default());
     config.limits.patience = Duration::from_millis(200);
-    let fake = Arc::new(Fake::new(bucks));
+    limit(&mut config.limits);
+    serve(config, Fake::new(bucks)).await
+}
+
+async fn serve(config: Config, fake: Fake) -> Server {
+    let fake = Arc::new(fake);
     let bound: Bound = bind(config).await.expect("a free port");
     let (address, stop) = (bound.address(), Stop::default());
     assert_ne!(address.port(), 0);
@@ -198,6 +210,25 @@ async fn a_shelf_that_changes_is_looked_at_again_and_not_for_ever() {
     }
 }
 
+fn shard(bucket: u64) -> Shard {
+    let (environment, bucket) = (Environment::default(), BucketId(bucket));
+    let at = ShardVersion { environment, bucket, shard: 0, version: 1 };
+    let times = TimeSpan { first: Timestamp(0), last: Timestamp(1) };
+    Shard { at, times, bytes: 1, completeness: Completeness::default() }
+}
+
+#[tokio::test]
+async fn a_catalogue_in_parts_is_one_snapshot() {
+    let config = Config::new("127.0.0.1:0".parse().expect("an address"), BucketWidth::default());
+    let mut fake = Fake::new([holds(&[]), holds(&[])]);
+    fake.shelf = vec![vec![shard(1), shard(2)], vec![shard(3)], Vec::new()];
+    let server = serve(config, fake).await;
+    assert_eq!(last(&server.frames("/api/v1/search?q=").await)["why"], "complete");
+    let snapshots = server.fake.snapshots.lock().expect("no panic").clone();
+    let buckets = |snapshot: &Vec<ShardVersion>| snapshot.iter().map(|at| at.bucket.0).collect::<Vec<_>>();
+    assert_eq!(snapshots.iter().map(buckets).collect::<Vec<_>>(), [[1, 2, 3], [1, 2, 3], [1, 2, 3]]);
+}
+
 #[tokio::test]
 async fn a_reader_that_leaves_ends_the_search_at_every_node() {
     let server = server([Behaviour::Silent, Behaviour::Silent]).await;
@@ -235,6 +266,30 @@ async fn a_live_tail_shows_each_event_once_as_lines_or_as_events() {
     let (lines, _open) = server.lines_until("/api/v1/live?q=fizz&since=-1h", accept, "line 3").await;
     assert!(lines.iter().any(|line| line.to_ascii_lowercase().contains("content-type: text/event-stream")));
     assert!(lines.last().is_some_and(|line| line.starts_with("data: {\"k\":\"ev\"")), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_live_tail_begins_with_all_of_the_past_in_order_and_says_how_whole_it_is() {
+    let mut events = lately(12_000);
+    let now = Clock::real().wall();
+    for (n, event) in (0u32..).zip(&mut events) {
+        event.time = now.before(Duration::from_secs(60) - Duration::from_millis(1) * n);
+    }
+    let server = server([holds(&events), Behaviour::Gone]).await;
+    let (lines, _open) = server.lines_until("/api/v1/live?q=line&since=-1h", "", "\"k\":\"past\"").await;
+    let frames: Vec<Value> =
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect();
+    let past = last(&frames);
+    assert_eq!((&past["why"], &past["matches"]), (&"complete".into(), &12_000.into()), "{past}");
+    assert!(past["complete"].as_str().is_some_and(|said| said.contains("10.0.0.2")), "{past}");
+    let (mut more, _open) = server.lines_until("/api/v1/live?q=line&since=-1h", "", "line 11999 ").await;
+    more.retain(|line| line.starts_with('{'));
+    let frames: Vec<Value> = more.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let expected: Vec<String> = events.iter().map(|event| text(event.line.clone())).collect();
+    assert!(lines_of(&frames) == expected, "each once and in order, and none left out");
+    let two_away = self::server([Behaviour::Gone, Behaviour::Gone]).await;
+    let (lines, _open) = two_away.lines_until("/api/v1/live?since=-1h", "", "\"k\":\"past\"").await;
+    assert!(lines.last().is_some_and(|line| line.contains("buck 10.0.0.2:4433")), "{lines:?}");
 }
 
 #[tokio::test]
@@ -277,6 +332,13 @@ async fn lines_around_an_event_are_those_of_its_file() {
     assert_eq!(answer["event"]["id"], id.to_string());
     assert_eq!(lines("after"), [115, 120, 125, 130, 135]);
     assert_eq!((&answer["complete"], &answer["missing"]), (&"Complete.".into(), &json!([])));
+    assert_eq!(answer["holes"], json!([]));
+    let left = [&events[..20], &events[21..24], &events[26..]].concat();
+    let holey = self::server([holds(&left), holds(&left[..25])]).await;
+    let got = holey.get(&format!("/api/v1/context?id={id}&before=5&after=5"), "").await;
+    let answer: Value = serde_json::from_str(&got.body).expect("JSON");
+    assert_eq!(answer["holes"], json!([[100, 105], [120, 130]]), "{answer}");
+    assert_eq!(answer["after"].as_array().map(Vec::len), Some(5), "it goes on behind them");
     assert_eq!(server.get(&format!("/api/v1/event/{id}"), "").await.status, 200);
     let other = "0".repeat(80);
     assert_eq!(server.get(&format!("/api/v1/event/{other}"), "").await.status, 404);
@@ -313,6 +375,8 @@ async fn requests_that_should_not_be_answered_are_not() {
         ("/api/v1/search?from=then", "", 400, "bad_time"),
         ("/api/v1/hits?by=host", "", 400, "bad_parameter"),
         ("/api/v1/event/zzz", "", 400, "bad_parameter"),
+        ("/api/v1/cluster?since=1", "", 400, "bad_parameter"),
+        ("/metrics?x", "", 400, "bad_parameter"),
         ("/api/v1/none", "", 404, "not_found"),
         (long.as_str(), "", 400, "bad_query"),
     ] {

@@ -45,6 +45,12 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The name of any of them.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.0.keys().next().map(String::as_str)
+    }
+
     /// A misspelt parameter that was passed over would give a wrong answer.
     pub fn only(&self, known: &[&str]) -> Result<(), Complaint> {
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {

@@ -116,9 +116,9 @@ impl Followed {
         self.lanes.values_mut().for_each(|lane| lane.heard.mono = lane.heard.mono.max(now.mono));
     }
 
-    /// Whether each buck has said something, so that nothing from here on passes unseen.
-    pub(super) fn all_up(&self) -> bool {
-        self.lanes.values().all(|lane| lane.is_up)
+    /// Whether each buck has said something or is known to be away, so that nothing from here on passes unseen.
+    pub(super) fn is_settled(&self) -> bool {
+        self.lanes.values().all(|lane| lane.is_up || lane.was_told_gone)
     }
 
     /// Events looked at since this was last asked, each once: every event is on two bucks where there are two.

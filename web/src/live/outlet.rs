@@ -1,11 +1,11 @@
 //! Frames of a live tail, as lines or as an event stream.
 
 use super::followed::{Followed, News};
-use super::past::Past;
+use super::past::{Past, Step, Told};
 use crate::api::LiveQuestion;
 use crate::config::Config;
 use crate::fleet;
-use crate::frames::{self, EventJson, Frame, Nanos, Rate};
+use crate::frames::{self, EventJson, Frame, Nanos, Rate, Why};
 use crate::nodes::Nodes;
 use crate::reply::Cut;
 use crate::site::Running;
@@ -16,16 +16,18 @@ use proto::event::OwnedEvent;
 use proto::ids::NodeId;
 use proto::message::LiveAsk;
 use proto::time::Timestamp;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Frames with rows are at least this far apart; a page draws sixty times a second, and reads none faster.
 const FRAME_GAP: Duration = Duration::from_millis(30);
 const RATE_EVERY: Duration = Duration::from_secs(1);
 /// A page that hears nothing for twelve seconds asks anew.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
-/// A reader that takes nothing for this long is let go; it would see the past, not the present.
-const STALL_MAX: Duration = Duration::from_secs(20);
 /// Going on from here after a break, nothing is missed: copies of what was seen are dropped by whoever resumes.
 const OVERLAP: Duration = Duration::from_secs(2);
 
@@ -39,7 +41,7 @@ struct Outlet {
     past: Past,
     window: Window,
     /// Rows of the present that wait for the past.
-    waiting: Vec<OwnedEvent>,
+    waiting: VecDeque<OwnedEvent>,
     rows_at: Duration,
     rate_at: Duration,
     beat_at: Duration,
@@ -51,7 +53,7 @@ struct Outlet {
     ended: bool,
 }
 
-/// Rows of the present kept while the past is read.
+/// Rows of the present kept while the past is read; those beyond it are shown among the past's.
 const WAITING_MAX: usize = 20_000;
 
 /// The bytes of a live tail, as newline-delimited JSON or as an event stream.
@@ -74,7 +76,7 @@ pub fn bytes(
         question,
         running,
         as_events,
-        waiting: Vec::new(),
+        waiting: VecDeque::new(),
         rows_at: Duration::ZERO,
         rate_at: now.saturating_add(RATE_EVERY),
         beat_at: now,
@@ -85,10 +87,62 @@ pub fn bytes(
         out: Vec::new(),
         ended: false,
     };
-    unfold(outlet, |mut outlet| async move { outlet.chunk().await.map(|chunk| (Ok(chunk), outlet)) }).boxed()
+    let (out, chunks) = mpsc::channel(1);
+    let task = Working(tokio::spawn(outlet.run(out)));
+    let next = |(mut chunks, mut task): (mpsc::Receiver<Bytes>, Working)| async move {
+        let chunk = chunks.recv().await;
+        if chunk.is_none() {
+            task.ended().await;
+        }
+        chunk.map(|chunk| (Ok(chunk), (chunks, task)))
+    };
+    unfold((chunks, task), next).boxed()
+}
+
+/// The task of a live tail, which works while nobody reads, so that it knows how long nobody does. It ends with
+/// whoever reads.
+struct Working(JoinHandle<()>);
+
+impl Working {
+    async fn ended(&mut self) {
+        if let Err(why) = (&mut self.0).await
+            && why.is_panic()
+        {
+            std::panic::resume_unwind(why.into_panic());
+        }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Outlet {
+    /// Says what there is to say until it ends. A reader that takes nothing for too long is let go of, with all that
+    /// is held for it; should it come back, it hears so.
+    async fn run(mut self, out: mpsc::Sender<Bytes>) {
+        while let Some(chunk) = self.chunk().await {
+            match timeout(self.config.limits.stall, out.reserve()).await {
+                Ok(Ok(place)) => place.send(chunk),
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    let chunk = self.let_go(chunk);
+                    let _ = out.send(chunk).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends with what is said already, and that it was too much.
+    fn let_go(mut self, chunk: Bytes) -> Bytes {
+        self.out = chunk.into();
+        self.end("slow");
+        Bytes::from(self.out)
+    }
+
     async fn chunk(&mut self) -> Option<Bytes> {
         if self.ended {
             return None;
@@ -108,10 +162,9 @@ impl Outlet {
     fn come_back(&mut self) {
         let now = self.nodes.now();
         let stalled = now.mono.saturating_sub(self.left_at);
-        if stalled > STALL_MAX {
-            self.end("slow");
-        } else if stalled > FRAME_GAP {
+        if stalled > FRAME_GAP {
             self.followed.forgive(now);
+            self.past.forgive(stalled);
         }
     }
 
@@ -123,28 +176,25 @@ impl Outlet {
 
     async fn begin_due(&mut self) {
         self.followed.ask_due(&*self.nodes);
-        if let Some(since) = self.past.begin_due(&*self.nodes, self.followed.all_up()) {
-            self.past.begin(&self.nodes, &self.config, &self.question, since).await;
-        }
+        self.past.begin_due(&self.nodes, &self.config, &self.question, self.followed.is_settled()).await;
     }
 
     async fn wait(&mut self) {
+        self.let_present_in();
         let now = self.nodes.now();
         let rows_at = self.window.next_release().map(|at| at.max(self.rows_at.saturating_add(FRAME_GAP)));
-        let times =
-            [rows_at, Some(self.rate_at), Some(self.beat_at), self.followed.next_timeout(), self.past.next_timeout()];
+        let times = [rows_at, Some(self.rate_at), Some(self.beat_at), self.followed.next_timeout()];
         let wake = times.into_iter().flatten().min().unwrap_or(self.rate_at);
         tokio::select! {
             (node, word) = self.followed.next() => {
                 let news = self.followed.take(self.nodes.now(), node, word);
                 self.tell(news);
             }
-            past = self.past.next(&*self.nodes) => {
-                if let Some(event) = past {
-                    self.window.push(self.nodes.now().mono, event);
-                }
-                self.let_present_in();
-            }
+            past = self.past.next(now.wall), if self.window.has_room() => match past {
+                Step::Event(event) => self.window.push(self.nodes.now().mono, event),
+                Step::Pause => {}
+                Step::Ended(told) => self.tell_past(&told),
+            },
             () = tokio::time::sleep(wake.saturating_sub(now.mono)) => {
                 let news = self.followed.on_timeout(self.nodes.now());
                 self.tell(news);
@@ -158,15 +208,32 @@ impl Outlet {
             return;
         }
         let now = self.nodes.now().mono;
-        for event in std::mem::take(&mut self.waiting) {
+        while self.window.has_room()
+            && let Some(event) = self.waiting.pop_front()
+        {
             self.window.push(now, event);
         }
+    }
+
+    /// How whole the past is that was shown; of the second look only what it lacks.
+    fn tell_past(&mut self, told: &Told) {
+        if !self.past.is_read_once() && told.verdict.is_complete() && told.why == Why::Complete {
+            return;
+        }
+        self.write(&Frame::Past {
+            why: told.why,
+            from: Nanos(told.range.from),
+            to: Nanos(told.range.to),
+            matches: told.matches,
+            missing: frames::missing(&told.verdict),
+            complete: &told.verdict.sentence,
+        });
     }
 
     fn tell(&mut self, news: News) {
         match news {
             News::Nothing => {}
-            News::Events(events) if self.past.comes_first() && self.waiting.len() < WAITING_MAX => {
+            News::Events(events) if self.keeps_waiting() => {
                 self.waiting.extend(events);
             }
             News::Events(events) => {
@@ -176,6 +243,10 @@ impl Outlet {
             News::Gone { node, since } => self.gap(node, since, None),
             News::Back { node, since, until } => self.gap(node, since, Some(until)),
         }
+    }
+
+    fn keeps_waiting(&self) -> bool {
+        (self.past.comes_first() || !self.waiting.is_empty()) && self.waiting.len() < WAITING_MAX
     }
 
     fn gap(&mut self, node: NodeId, since: Timestamp, until: Option<Timestamp>) {

@@ -64,7 +64,7 @@ async fn every_key_of_a_real_answer_stands_in_the_document() {
         got.body.lines().for_each(|line| keys(&serde_json::from_str(line).expect("JSON"), &mut found));
     }
     two_away.frames("/api/v1/search?q=").await.iter().for_each(|frame| keys(frame, &mut found));
-    let (lines, _open) = server.lines_until("/api/v1/live?q=odd", "", "\"k\":\"rate\"").await;
+    let (lines, _open) = server.lines_until("/api/v1/live?q=odd&since=-1h", "", "\"k\":\"rate\"").await;
     let frames = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(Value::is_object);
     frames.for_each(|frame| keys(&frame, &mut found));
     assert!(found.len() > 50, "{found:?}");
@@ -121,7 +121,10 @@ fn refusals_and_limits_are_those_of_the_document() {
         format!("{} terms", proto::limits::QUERY_TERMS_MAX),
         format!("{} patterns", proto::limits::QUERY_PATTERNS_MAX),
         format!("an address {TARGET_BYTES_MAX} bytes"),
-        format!("at most {} events", api::PAST_ROWS),
+        format!("{} connections", limits.connections_max),
+        format!("within {} seconds", limits.head.as_secs()),
+        format!("nothing for {} seconds is let go", limits.stall.as_secs()),
+        format!("for {} minutes is cut", limits.untaken.as_secs() / 60),
     ] {
         assert!(text.contains(&said), "{said}");
     }

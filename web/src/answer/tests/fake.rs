@@ -8,15 +8,15 @@ use proto::event::{OwnedEvent, Source};
 use proto::ids::{Environment, NodeId, PacketId, RunId};
 use proto::io::clock::Clock;
 use proto::message::{
-    Answer, Ask, Catalog, ContextAsk, CountCell, Counts, End, Heard, Part, Progress, Refusal, Row, SearchAsk, Status,
-    Want,
+    Answer, Ask, Catalog, ContextAsk, CountCell, Counts, End, Heard, Part, Progress, Refusal, Row, SearchAsk, Shard,
+    ShardVersion, Status, Want,
 };
 use proto::query::{Query, TimeRange, parse};
 use proto::roster::Roster;
 use proto::time::{BucketId, Now, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 pub const PORTER: NodeId = NodeId(50);
@@ -35,6 +35,10 @@ pub struct Fake {
     pub let_go: Arc<Notify>,
     /// How often the porter still says that its shelf has changed.
     pub stale: AtomicUsize,
+    /// The parts in which the porter tells what stands on it.
+    pub shelf: Vec<Vec<Shard>>,
+    /// The snapshots that searches brought.
+    pub snapshots: Mutex<Vec<Vec<ShardVersion>>>,
 }
 
 struct Guard(Arc<Notify>);
@@ -56,6 +60,8 @@ impl Fake {
             behaviours: BTreeMap::from(behaviours),
             let_go: Arc::default(),
             stale: AtomicUsize::new(0),
+            shelf: vec![Vec::new()],
+            snapshots: Mutex::default(),
         }
     }
 
@@ -67,10 +73,15 @@ impl Fake {
 
     fn answer(&self, node: NodeId, events: &[OwnedEvent], ask: Ask) -> Vec<Answer> {
         match ask {
-            Ask::Catalog(_) => vec![Answer::Catalog(Catalog::default())],
+            Ask::Catalog(_) => {
+                self.shelf.iter().map(|part| Answer::Catalog(Catalog { shards: part.clone() })).collect()
+            }
             Ask::Status => vec![Answer::Status(Status { version: "fake".into(), ..Status::default() })],
             Ask::Receipts { .. } => vec![Answer::Receipts(Vec::new())],
-            Ask::Search(ask) => self.search(node, events, &ask),
+            Ask::Search(ask) => {
+                self.snapshots.lock().expect("no panic").push(ask.snapshot.clone());
+                self.search(node, events, &ask)
+            }
             Ask::Context(ask) => self.context(events, &ask),
             Ask::Live(ask) => {
                 let query = parse(&ask.query).expect("a good query");
