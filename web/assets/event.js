@@ -128,14 +128,13 @@ export class ContextPage {
   constructor() {
     this.title = el('h1', { class: 'context-title' });
     this.lacks = el('p', { class: 'gap', hidden: true });
-    this.behind = new Set();
     this.notice = el('div', { class: 'blank', hidden: true });
     this.list = new List('Lines around one event', {
       make,
       draw: (node, event) => {
         draw(node, event, { utc: prefs.utc, withDay: true, wrap: false, marks: [] });
         node.classList.toggle('wanted', event.id === this.id);
-        node.classList.toggle('after-hole', this.behind.has(event.o));
+        node.classList.toggle('after-hole', this.holes.some((hole) => hole[1] === event.o));
       },
       find: (event) => this.list.rows.indexOf(event),
       onOpen: (index) => this.open(index),
@@ -191,9 +190,9 @@ export class ContextPage {
   take({ before = [], event, after = [], holes = [], missing = [], complete }) {
     const rows = [...before, event, ...after].filter(Boolean);
     if (!event) return this.say('This event is not here any more, or not yet.');
-    this.behind = new Set(holes.map(([, to]) => to));
-    this.lacks.hidden = !missing.length && !holes.length;
-    this.lacks.textContent = missing.length ? complete : `Bytes of the file are missing above dashed lines: ${holes.slice(0, 4).join(' ')}`;
+    this.holes = holes;
+    this.lacks.textContent = missing.length ? complete : holes.length ? 'Bytes are missing above dashed lines.' : '';
+    this.lacks.hidden = !this.lacks.textContent;
     this.list.reset(rows);
     this.list.pick(before.length, true);
     this.list.setTop(Math.max(0, (before.length - 8) * this.list.height));

@@ -152,7 +152,7 @@ export class LivePage {
       this.push((frame.e ?? []).filter((event) => this.isNew(event)));
     } else if (frame.k === 'rate') this.rate = frame;
     else if (frame.k === 'gap') this.gap(frame);
-    else if (frame.k === 'past') this.past(frame);
+    else if (frame.k === 'past' && (frame.missing.length || frame.why !== 'complete')) this.note(`Earlier rows, ${frame.why}: ${frame.complete}`);
     this.say();
   }
 
@@ -238,10 +238,6 @@ export class LivePage {
     this.note(`${node ?? 'A node'} not heard ${until}: rows may be missing here.`);
   }
 
-  past({ why, missing, complete }) {
-    if (missing.length || why !== 'complete') this.note(`Earlier rows, ${why}: ${complete}`);
-  }
-
   note(text) {
     const line = el('p', { class: 'gap' }, el('span', { text }));
     line.append(button('Dismiss', () => line.remove(), { class: 'link' }));
@@ -281,7 +277,7 @@ export class LivePage {
     this.waits.textContent = `${count(this.waiting.length)} new`;
     fill(this.rates, ...this.lost(), ...this.speeds());
     if (this.ring.length) this.results.showBlank();
-    else this.results.showBlank(...blank('Waiting for the next line', 'Rows appear here as they are written, with the last 30 seconds before them.'));
+    else this.results.showBlank(...blank('Waiting for the next line', 'Rows appear here as they are written, the last 30 seconds first.'));
   }
 
   /** What is not on the screen, exactly counted. */

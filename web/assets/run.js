@@ -102,18 +102,10 @@ function reach(run, utc, withDay) {
   return run.busy ? `searched ${run.forward ? 'up' : 'back'} to ${at}` : '';
 }
 
-function completeness(run, utc, withDay) {
+function completeness(run) {
   const said = run.end?.complete;
   if (said) return { tone: run.missing.length ? 'warn' : 'good', text: said };
   const away = Object.entries(run.away).map(([node, why]) => `${node} ${why}`).join(', ');
-  if (run.missing.length) {
-    const ranges = run.missing.map(({ node, host, from, to, why }) => {
-      const range = from && to ? ` ${moment(from, utc, withDay)}–${moment(to, utc, withDay)}` : '';
-      return `${node ?? host ?? 'unknown'}${range}${why ? ` (${why})` : ''}`;
-    });
-    const shown = ranges.slice(0, 6).join('; ');
-    return { tone: 'warn', text: `Incomplete. Not heard: ${shown}${ranges.length > 6 ? ` and ${ranges.length - 6} more` : ''}` };
-  }
   if (run.state === 'complete') {
     return { tone: 'good', text: away ? `Complete: ${away}, other copies answered` : 'Complete' };
   }
@@ -130,7 +122,7 @@ export function sentence(run, utc, withDay, total = null) {
   if (run.busy && run.share !== null) pieces.push({ text: `${Math.round(run.share * 100)} %` });
   if (run.progress?.bytes) pieces.push({ tone: 'aside', text: `${bytes(run.progress.bytes)} read` });
   if (run.rows.late) pieces.push({ tone: 'warn', text: `${count(run.rows.late)} came late: run again to see them in place` });
-  const whole = completeness(run, utc, withDay);
+  const whole = completeness(run);
   if (whole) pieces.push(whole);
   return pieces;
 }
