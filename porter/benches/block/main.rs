@@ -42,9 +42,12 @@ fn main() {
         search::rates(&corpus);
     }
     if only.is_empty() || only == "search" {
-        let size = std::env::args().nth(2).and_then(|size| size.parse().ok());
-        let beside_others = std::env::args().nth(3).is_none_or(|arg| arg != "alone");
-        search::run(&corpus, size.unwrap_or(1.0), beside_others);
+        let [size, how, parts] = [2, 3, 4].map(|place| std::env::args().nth(place));
+        let size = size.and_then(|size| size.parse().ok()).unwrap_or(1.0);
+        match how.as_deref() {
+            Some("make") => search::make(&corpus, size, parts.and_then(|parts| parts.parse().ok()).unwrap_or(1)),
+            how => search::run(&corpus, size, how != Some("alone")),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! in turn, by what Debian has for the same lines as plain or squeezed files.
 //!
 //! `cargo bench -p porter --bench block -- search 10` makes and searches ten gibibytes, `search 0.2` a fifth of one;
-//! `search 1 alone` leaves the other programs out. `rates` is of what is absent. Files are in the page cache, blocks'
+//! `search 1 alone` leaves the other programs out, and `search 10 make 8` makes eight more parts of such a store and
+//! ends there. `rates` is of what is absent. Files are in the page cache, blocks'
 //! directories in memory, as a porter holds them. Times are of the clock on two threads, medians; beside them
 //! processor seconds, ours and of programs that were run.
 
@@ -33,8 +34,18 @@ pub fn rates(corpus: &Corpus) {
     absent(&write(events, Profile::Archive).bytes, "1 MiB pages", [1.0, 10.0, 5.0]);
 }
 
+/// Makes parts of a store in which nobody else is to search.
+pub fn make(corpus: &Corpus, gibibytes: f64, parts: usize) {
+    let is_whole = Store::make(corpus, tenths(gibibytes), parts, false).is_some();
+    println!("{}", if is_whole { "the store is whole" } else { "parts are missing" });
+}
+
+fn tenths(gibibytes: f64) -> u64 {
+    (gibibytes * 10.0) as u64
+}
+
 pub fn run(corpus: &Corpus, gibibytes: f64, beside_others: bool) {
-    let store = Store::make(corpus, (gibibytes * 10.0) as u64);
+    let Some(store) = Store::make(corpus, tenths(gibibytes), usize::MAX, beside_others) else { return };
     let (held, took) = clocked(|| store.parts.iter().map(crate::store::Part::open).collect::<Vec<_>>());
     let (raw, lines) = held
         .iter()

@@ -1,7 +1,8 @@
 //! A store of any size to search in: blocks, and beside them the same lines as plain files and squeezed by zstd.
 //!
 //! Made from the corpus, again and again with other numbers in its lines, part by part so that memory stays bounded,
-//! once: it is kept under `target` and made anew when the corpus, the size or the format is another.
+//! once: it is kept under `target` and made anew when the corpus, the size or the format is another. Where no other
+//! program is to search it, only blocks are kept: ten gibibytes of lines take less than one of disk.
 
 use crate::corpus::{Corpus, Dice, LogFile, cut_line, source_of, write};
 use porter::block::{BlockError, Opened, Profile, Ranges};
@@ -75,12 +76,14 @@ impl Part {
 }
 
 impl Store {
-    /// `tenths` of a gibibyte of raw lines.
-    pub fn make(corpus: &Corpus, tenths: u64) -> Self {
+    /// `tenths` of a gibibyte of raw lines, of which at most so many parts are made now; with the files that other
+    /// programs search if `beside_others`. Nothing while parts are missing.
+    pub fn make(corpus: &Corpus, tenths: u64, parts_now: usize, beside_others: bool) -> Option<Self> {
         let bytes = (tenths << 30) / 10;
         let parts = (bytes as usize).div_ceil(PART_BYTES).max(1);
         let golden = crc32c::crc32c(include_bytes!("../../src/testdata/block-1.tbk"));
-        let name = format!("{tenths}-{:08x}-{golden:08x}", crc32c::crc32c(corpus.to_string().as_bytes()));
+        let kept = if beside_others { "" } else { "-blocks" };
+        let name = format!("{tenths}{kept}-{:08x}-{golden:08x}", crc32c::crc32c(corpus.to_string().as_bytes()));
         let folder = target().join("block-bench").join(name);
         fs::create_dir_all(&folder).expect("a folder under target");
         let all: Vec<Part> = (0..parts)
@@ -89,17 +92,23 @@ impl Store {
                 Part { block: path("tbk"), raw: path("log"), squeezed: path("log.zst") }
             })
             .collect();
-        if !all.iter().all(Part::is_there) {
+        let missing = all.iter().filter(|part| !part.is_there()).count();
+        if missing > 0 {
             let mut maker = Maker::new(corpus, parts);
+            let mut left = parts_now.min(missing);
             for (number, part) in all.iter().enumerate() {
+                if left == 0 {
+                    break;
+                }
                 let events = maker.part(number, bytes as usize / parts, part.is_there());
                 if !part.is_there() {
                     eprintln!("making {} of {parts}", number + 1);
-                    part.write(&events);
+                    part.write(&events, beside_others || number == 0, beside_others);
+                    left -= 1;
                 }
             }
         }
-        Self { parts: all }
+        (missing <= parts_now).then_some(Self { parts: all })
     }
 
     pub fn raws(&self) -> Vec<String> {
@@ -117,16 +126,21 @@ fn target() -> PathBuf {
 }
 
 impl Part {
-    fn write(&self, events: &[OwnedEvent]) {
-        let mut raw = std::io::BufWriter::new(File::create(&self.raw).expect("a file under target"));
-        for event in events {
-            raw.write_all(&event.line).expect("room on the disk");
-            if !event.flags.has(Flags::CONTINUES) {
-                raw.write_all(b"\n").expect("room on the disk");
+    /// The first part's lines are always kept: the words that are looked for come from them.
+    fn write(&self, events: &[OwnedEvent], keep_lines: bool, squeeze_lines: bool) {
+        if keep_lines {
+            let mut raw = std::io::BufWriter::new(File::create(&self.raw).expect("a file under target"));
+            for event in events {
+                raw.write_all(&event.line).expect("room on the disk");
+                if !event.flags.has(Flags::CONTINUES) {
+                    raw.write_all(b"\n").expect("room on the disk");
+                }
             }
+            raw.flush().expect("room on the disk");
         }
-        raw.flush().expect("room on the disk");
-        let _ = Command::new("zstd").args(["-3", "-q", "-f", "-o"]).arg(&self.squeezed).arg(&self.raw).status();
+        if squeeze_lines {
+            let _ = Command::new("zstd").args(["-3", "-q", "-f", "-o"]).arg(&self.squeezed).arg(&self.raw).status();
+        }
         let new = self.block.with_extension("new");
         fs::write(&new, write(events, Profile::Recent).bytes).expect("room on the disk");
         fs::rename(new, &self.block).expect("the same folder");
