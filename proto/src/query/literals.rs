@@ -127,22 +127,10 @@ fn spelled_both(first: &BTreeSet<Vec<u8>>, second: &BTreeSet<Vec<u8>>) -> Option
 
 fn spelled_class(class: &Class, exact: bool) -> Option<BTreeSet<Vec<u8>>> {
     let mut strings = BTreeSet::new();
-    let mut add = |string: &[u8]| {
+    each_string(class, |string| {
         strings.insert(string.to_vec());
         (strings.len() <= 2 * TEXTS_MAX).then_some(())
-    };
-    match class {
-        Class::Bytes(class) => {
-            for byte in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
-                add(&[byte])?;
-            }
-        }
-        Class::Unicode(class) => {
-            for letter in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
-                add(letter.encode_utf8(&mut [0; 4]).as_bytes())?;
-            }
-        }
-    }
+    })?;
     if exact {
         return Some(strings);
     }
@@ -218,23 +206,28 @@ fn of_hir(hir: &Hir) -> Known {
 /// The few strings a class stands for; `None` when they are many. Letters in both cases are one.
 fn of_class(class: &Class) -> Option<BTreeSet<Vec<u8>>> {
     let mut strings = BTreeSet::new();
-    let mut add = |string: &[u8]| {
+    each_string(class, |string| {
         strings.insert(string.to_ascii_lowercase());
         (strings.len() <= STRINGS_MAX / 2).then_some(())
-    };
+    })?;
+    Some(strings)
+}
+
+/// Every byte or letter of a class, until `visit` has enough.
+fn each_string(class: &Class, mut visit: impl FnMut(&[u8]) -> Option<()>) -> Option<()> {
     match class {
         Class::Bytes(class) => {
             for byte in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
-                add(&[byte])?;
+                visit(&[byte])?;
             }
         }
         Class::Unicode(class) => {
             for letter in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
-                add(letter.encode_utf8(&mut [0; 4]).as_bytes())?;
+                visit(letter.encode_utf8(&mut [0; 4]).as_bytes())?;
             }
         }
     }
-    Some(strings)
+    Some(())
 }
 
 fn of_repetition(repetition: &Repetition) -> Known {

@@ -115,6 +115,18 @@ fn a_page_that_lies_under_a_good_checksum_is_read_or_refused() {
     }
 }
 
+fn in_zoo(source: &Arc<Source>, number: u32, line: Vec<u8>) -> OwnedEvent {
+    OwnedEvent {
+        source: source.clone(),
+        offset: u64::from(number) * 100,
+        time: Timestamp(0),
+        level: Level::Info,
+        flags: Flags::NONE,
+        file_length: line.len() as u32,
+        line,
+    }
+}
+
 #[test]
 fn without_its_templates_a_block_gives_what_is_left() {
     let mut events = small();
@@ -125,29 +137,12 @@ fn without_its_templates_a_block_gives_what_is_left() {
             state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
             Some((state >> 16) as u8).filter(|&byte| byte != b'\n').unwrap_or(0)
         };
-        let line: Vec<u8> = (0..40).map(|_| byte()).collect();
-        OwnedEvent {
-            source: source(9, 9, "zoo", "zebra"),
-            offset: u64::from(number) * 100,
-            time: Timestamp(0),
-            level: Level::Info,
-            flags: Flags::NONE,
-            file_length: line.len() as u32,
-            line,
-        }
+        in_zoo(&source(9, 9, "zoo", "zebra"), number, (0..40).map(|_| byte()).collect())
     }));
     // And lines that are told by templates.
     events.extend((0u32..400).map(|number| {
         let line = format!("user {} went to 10.0.{}.7 and came back after {} ms", number % 7, number % 11, number * 31);
-        OwnedEvent {
-            source: source(8, 8, "zoo", "yak"),
-            offset: u64::from(number) * 100,
-            time: Timestamp(0),
-            level: Level::Info,
-            flags: Flags::NONE,
-            file_length: line.len() as u32,
-            line: line.into_bytes(),
-        }
+        in_zoo(&source(8, 8, "zoo", "yak"), number, line.into_bytes())
     }));
     let written = write(&events, 4000);
     let whole = Opened::open(&written.bytes[..]).unwrap();
