@@ -418,5 +418,5 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "hands"))]
 mod tests;
