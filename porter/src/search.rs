@@ -418,5 +418,6 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX)
 }
 
-#[cfg(all(test, feature = "hands"))]
+#[cfg(feature = "hands")]
+#[cfg(test)]
 mod tests;
