@@ -251,6 +251,20 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Some bugs show only where faults meet that seldom do: a seed with such a bug has them all.
+    pub fn call_for(&mut self, bug: Bug, seed: u64) {
+        match bug {
+            Bug::DoublesUnseen => {
+                self.porters = self.porters.max(2);
+                self.relapse = Some(Duration::from_secs(240 + seed % 16 * 60));
+            }
+            Bug::MemoryUnsettled => self.kinds = vec![Kind::MemoryLoss, Kind::TailerCrash, Kind::Truncate],
+            _ => {}
+        }
+    }
+}
+
 /// Bad weather of one kind.
 #[must_use]
 pub fn weather(rng: &mut StdRng) -> Weather {

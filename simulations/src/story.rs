@@ -62,6 +62,9 @@ pub fn options_of(seed: u64, bug: Option<Bug>) -> Options {
     options = options.with_relapse(&mut StdRng::seed_from_u64(seed ^ 0x7265_6c61));
     options = options.with_small_spools(&mut StdRng::seed_from_u64(seed ^ 0x7370_6f6f));
     options.bug = bug;
+    if let Some(bug) = bug {
+        options.call_for(bug, seed);
+    }
     options
 }
 
